@@ -1,0 +1,1 @@
+export { errorCodes, SealpipeError, type SealpipeErrorCode, type SealpipeErrorFields } from './errors.ts';
