@@ -1,0 +1,101 @@
+/** Data keys from AWS KMS: GenerateDataKey and Decrypt, under an encryption context that binds them to the content suite. */
+import { DecryptCommand, GenerateDataKeyCommand, type KMSClient } from '@aws-sdk/client-kms';
+import { SealpipeError } from '../errors.ts';
+import { kmsKeyIdContextKey, reservedContextKey } from '../format/envelope.ts';
+import { assertStringMap } from '../format/string-map.ts';
+import { dataKeyLength } from '../format/suites.ts';
+import type { EncryptionMaterials, GenerateDataKeyRequest, Keyring, UnwrapDataKeyRequest } from './keyring.ts';
+import { kmsFailure } from './kms-failure.ts';
+
+export interface KmsKeyringOptions {
+  /** Key id, key ARN, alias name (`alias/…`) or alias ARN. Sent with Decrypt too, so that KMS refuses any other key. */
+  readonly keyId: string;
+  readonly client: KMSClient;
+  readonly grantTokens?: readonly string[] | undefined;
+}
+
+/** A keyring over one KMS key. One GenerateDataKey per written object, one Decrypt per opened one. */
+export function kmsKeyring({ keyId, client, grantTokens }: KmsKeyringOptions): Keyring {
+  if (typeof keyId !== 'string' || keyId === '')
+    throw new TypeError('keyId is missing: expected a KMS key id, key ARN, alias or alias ARN');
+  const tokens = grantTokens === undefined ? {} : { GrantTokens: [...grantTokens] };
+  return {
+    async generateDataKey(request: GenerateDataKeyRequest): Promise<EncryptionMaterials> {
+      const { suite, signal } = request;
+      const context = request.encryptionContext ?? {};
+      assertWritableContext(request);
+      if (suite.binding === null) throw new Error('internal error: CBC is never written');
+      const description = { ...context, [reservedContextKey]: suite.binding };
+      const command = new GenerateDataKeyCommand({
+        KeyId: keyId,
+        KeySpec: 'AES_256',
+        EncryptionContext: description,
+        ...tokens,
+      });
+      const answer = await client.send(command, { ...(signal && { abortSignal: signal }) }).catch((cause: unknown) => {
+        throw kmsFailure(cause, { operation: 'GenerateDataKey', keyId });
+      });
+      const dataKey = takeKey(answer.Plaintext, 'GenerateDataKey');
+      if (answer.CiphertextBlob === undefined || answer.CiphertextBlob.length === 0) {
+        throw new SealpipeError(
+          'KMS_UNAVAILABLE',
+          'KMS answered GenerateDataKey without a wrapped key: this is no usable KMS',
+        );
+      }
+      return { dataKey, wrappedKey: answer.CiphertextBlob, wrappingAlgorithm: 'kms+context', description };
+    },
+
+    async unwrapDataKey(request: UnwrapDataKeyRequest): Promise<Uint8Array> {
+      assertKmsWrapping(request);
+      const command = new DecryptCommand({
+        CiphertextBlob: request.wrappedKey,
+        EncryptionContext: { ...request.encryptionContext },
+        KeyId: keyId,
+        ...tokens,
+      });
+      const answer = await client
+        .send(command, { ...(request.signal && { abortSignal: request.signal }) })
+        .catch((cause: unknown) => {
+          throw kmsFailure(cause, { operation: 'Decrypt', keyId });
+        });
+      return takeKey(answer.Plaintext, 'Decrypt');
+    },
+  };
+}
+
+/** @throws TypeError when a caller sets what only we may set, or a description that KMS envelopes have no place for */
+function assertWritableContext({ encryptionContext, materialsDescription }: GenerateDataKeyRequest): void {
+  if (materialsDescription !== undefined && Object.keys(materialsDescription).length > 0) {
+    throw new TypeError(
+      'a materials description was given with a KMS keyring, whose envelopes hold an encryption context instead: give encryptionContext',
+    );
+  }
+  if (encryptionContext === undefined) return;
+  assertStringMap(encryptionContext, 'encryptionContext');
+  for (const name of [reservedContextKey, kmsKeyIdContextKey]) {
+    if (Object.hasOwn(encryptionContext, name))
+      throw new TypeError(`encryptionContext holds ${name}, which is reserved: leave it out`);
+  }
+}
+
+/** @throws SealpipeError KEY_MISMATCH when the data key was not wrapped by KMS */
+export function assertKmsWrapping({ wrappingAlgorithm }: UnwrapDataKeyRequest): void {
+  if (wrappingAlgorithm === 'kms' || wrappingAlgorithm === 'kms+context') return;
+  throw new SealpipeError(
+    'KEY_MISMATCH',
+    `the data key is wrapped by ${wrappingAlgorithm}, the keyring given is KMS: give the ${wrappingAlgorithm.startsWith('RSA') ? 'RSA' : 'AES'} key that the object was written with`,
+  );
+}
+
+/** The key of an answer, moved into memory of our own; the SDK's copy is overwritten. */
+export function takeKey(plaintext: Uint8Array | undefined, operation: string): Uint8Array {
+  if (plaintext?.length !== dataKeyLength) {
+    throw new SealpipeError(
+      'KEY_MISMATCH',
+      `KMS answered ${operation} with a key of ${plaintext?.length ?? 0} bytes, expected ${dataKeyLength}`,
+    );
+  }
+  const key = Uint8Array.from(plaintext);
+  plaintext.fill(0);
+  return key;
+}

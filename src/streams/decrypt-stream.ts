@@ -1,0 +1,180 @@
+import { Transform, type TransformCallback } from 'node:stream';
+import { type ContentDecryptor, createContentDecryptor, slices } from '../crypto/content-cipher.ts';
+import { wipe } from '../crypto/content-key.ts';
+import { SealpipeError } from '../errors.ts';
+import type { Envelope } from '../format/envelope.ts';
+import { plaintextLength } from '../format/lengths.ts';
+import { locateEnvelope, parseEnvelope } from '../format/parse-envelope.ts';
+import type { ReadPolicy } from '../format/read-policy.ts';
+import type { StringMap } from '../format/string-map.ts';
+import type { Keyring } from '../keyrings/keyring.ts';
+import { openContentKey } from '../keyrings/open-content-key.ts';
+import { streamBufferLength } from './buffer-length.ts';
+import { destroyOnAbort } from './destroy-on-abort.ts';
+
+/**
+ * When plaintext comes out.
+ * - `authenticated`: only after the tag of the whole object has been verified; held in memory up to `maxBuffered`.
+ * - `delayed`: as it is decrypted. The tag is verified at the end: until the stream has ended without an error, what came out
+ *   may have been altered. The right choice where the sink can undo (a temporary file, a transaction).
+ */
+export type ReleaseRule = 'authenticated' | 'delayed';
+
+/** Default of `maxBuffered`: 64 MiB, as in the Java client's buffered mode. */
+export const defaultMaxBuffered: number = 64 * 1024 * 1024;
+
+export interface DecryptStreamOptions extends ReadPolicy {
+  readonly keyring: Keyring;
+  /** The object's user metadata; where its envelope is in an instruction file, that file's entries added. */
+  readonly envelope: StringMap;
+  /** Bytes of the stored object, where known: saves keeping back, and finds out at once that an object is too large to buffer. */
+  readonly contentLength?: number | undefined;
+  /** The encryption context that the object was written with. None means the empty one. */
+  readonly encryptionContext?: StringMap | undefined;
+  /** Default `authenticated`. */
+  readonly release?: ReleaseRule | undefined;
+  /** Bytes of plaintext held under `authenticated`. Default 64 MiB. */
+  readonly maxBuffered?: number | undefined;
+  /** Handed to a materials provider. */
+  readonly bucket?: string | undefined;
+  readonly key?: string | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * A Transform that decrypts one object, with no S3 in it: pipe the stored body in, get the plaintext out.
+ * A wrong tag, a cut object or a refused envelope ends the stream with a {@link SealpipeError}, never silently.
+ */
+export function createDecryptStream(options: DecryptStreamOptions): Transform {
+  assertReleaseOptions(options);
+  const { envelope: metadata } = options;
+  const located = locateEnvelope(metadata);
+  if (located.place === 'metadata') return new DecryptTransform(parseEnvelope(metadata), options);
+  if (located.required) {
+    throw new SealpipeError(
+      'ENVELOPE_INVALID',
+      'the metadata holds only the content part of an envelope (x-amz-c, x-amz-d, x-amz-i): add the entries of the instruction file',
+    );
+  }
+  if (options.plaintext === 'allow')
+    return new Transform({ transform: (chunk, _encoding, callback) => callback(null, chunk) });
+  throw new SealpipeError(
+    'NOT_ENCRYPTED',
+    'the metadata holds no envelope: the object is not encrypted, or its envelope is in an instruction file',
+  );
+}
+
+/** As {@link createDecryptStream}, of an envelope that has been parsed before. */
+export function decryptStreamOf(envelope: Envelope, options: Omit<DecryptStreamOptions, 'envelope'>): Transform {
+  assertReleaseOptions(options);
+  return new DecryptTransform(envelope, options);
+}
+
+class DecryptTransform extends Transform {
+  readonly #envelope: Envelope;
+  readonly #options: Omit<DecryptStreamOptions, 'envelope'>;
+  readonly #maxBuffered: number;
+  #decryptor: ContentDecryptor | undefined;
+  /** Plaintext that waits for the tag; undefined under `delayed`. */
+  #waiting: Uint8Array[] | undefined;
+  #waitingLength = 0;
+
+  constructor(envelope: Envelope, options: Omit<DecryptStreamOptions, 'envelope'>) {
+    super({ readableHighWaterMark: streamBufferLength, writableHighWaterMark: streamBufferLength });
+    this.#envelope = envelope;
+    this.#options = options;
+    this.#maxBuffered = options.maxBuffered ?? defaultMaxBuffered;
+    this.#waiting = options.release === 'delayed' ? undefined : [];
+    destroyOnAbort(this, options.signal, 'decryption');
+  }
+
+  override _construct(callback: (error?: Error | null) => void): void {
+    const { contentLength, ...options } = this.#options;
+    const { suite } = this.#envelope;
+    if (contentLength !== undefined) {
+      const length = plaintextLength(suite, contentLength);
+      if (length === undefined) {
+        callback(
+          new SealpipeError(
+            'TRUNCATED',
+            `the object has ${contentLength} bytes, which no ${suite.name} content has: it was cut`,
+          ),
+        );
+        return;
+      }
+      if (this.#waiting !== undefined && length.plaintextSize > this.#maxBuffered) {
+        callback(bufferLimit(length.plaintextSize, this.#maxBuffered));
+        return;
+      }
+    }
+    openContentKey({ ...options, envelope: this.#envelope, policy: options, storedLength: contentLength }).then(
+      (contentKey) => {
+        this.#decryptor = createContentDecryptor(contentKey, contentLength);
+        wipe(contentKey.key);
+        if (this.destroyed) this.#decryptor.close();
+        callback();
+      },
+      (error: unknown) => callback(error as Error),
+    );
+  }
+
+  override _transform(chunk: Uint8Array, _encoding: BufferEncoding, callback: TransformCallback): void {
+    try {
+      for (const slice of slices(chunk)) this.#release((this.#decryptor as ContentDecryptor).update(slice));
+      callback();
+    } catch (error) {
+      callback(error as Error);
+    }
+  }
+
+  override _flush(callback: TransformCallback): void {
+    try {
+      this.#release((this.#decryptor as ContentDecryptor).final());
+      for (const plaintext of this.#waiting ?? []) this.push(plaintext);
+      this.#waiting = [];
+      callback();
+    } catch (error) {
+      callback(error as Error);
+    }
+  }
+
+  override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
+    this.#decryptor?.close();
+    for (const plaintext of this.#waiting ?? []) plaintext.fill(0);
+    this.#waiting = [];
+    callback(error);
+  }
+
+  #release(plaintext: Uint8Array): void {
+    if (plaintext.length === 0) return;
+    if (this.#waiting === undefined) {
+      this.push(plaintext);
+      return;
+    }
+    this.#waitingLength += plaintext.length;
+    if (this.#waitingLength > this.#maxBuffered) throw bufferLimit(this.#waitingLength, this.#maxBuffered);
+    this.#waiting.push(plaintext);
+  }
+}
+
+function bufferLimit(length: number, limit: number): SealpipeError {
+  return new SealpipeError(
+    'BUFFER_LIMIT',
+    `the object has ${length} bytes or more, and at most ${limit} are held back until the tag is verified: ` +
+      "download it to a file, raise maxBuffered, or take plaintext before its authentication by name (release: 'delayed', --release delayed)",
+  );
+}
+
+function assertReleaseOptions({
+  release,
+  maxBuffered,
+}: {
+  release?: string | undefined;
+  maxBuffered?: number | undefined;
+}): void {
+  if (release !== undefined && release !== 'authenticated' && release !== 'delayed') {
+    throw new TypeError(`release is ${JSON.stringify(release)}, expected 'authenticated' or 'delayed'`);
+  }
+  if (maxBuffered !== undefined && !(maxBuffered >= 0))
+    throw new RangeError(`maxBuffered is ${maxBuffered}, expected a number of bytes`);
+}

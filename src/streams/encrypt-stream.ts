@@ -1,0 +1,140 @@
+import { Transform, type TransformCallback } from 'node:stream';
+import { ContentEncryptor, slices } from '../crypto/content-cipher.ts';
+import { wipe } from '../crypto/content-key.ts';
+import { SealpipeError } from '../errors.ts';
+import { fitsOneMessage } from '../format/lengths.ts';
+import { type CommitmentPolicy, writingSuite } from '../format/read-policy.ts';
+import type { StringMap } from '../format/string-map.ts';
+import { type ContentSuite, maxPlaintextLength, type WritableSuiteName } from '../format/suites.ts';
+import type { Keyring } from '../keyrings/keyring.ts';
+import { createContentKey } from '../keyrings/open-content-key.ts';
+import { streamBufferLength } from './buffer-length.ts';
+import { destroyOnAbort } from './destroy-on-abort.ts';
+
+export interface EncryptStreamOptions {
+  readonly keyring: Keyring;
+  /** `gcm-commit` writes format V3 (the default), `gcm` format V2. */
+  readonly suite?: WritableSuiteName | undefined;
+  readonly commitmentPolicy?: CommitmentPolicy | undefined;
+  /** For KMS keyrings: authenticated beside the data key, stored in the clear, needed again for reading. */
+  readonly encryptionContext?: StringMap | undefined;
+  /** For AES and RSA keyrings: stored in the clear, says which key it was. Default: the keyring's. */
+  readonly materialsDescription?: StringMap | undefined;
+  /** Plaintext bytes, where known: any other number is an error. Format V2 stores it. */
+  readonly length?: number | undefined;
+  /** Handed to a materials provider. */
+  readonly bucket?: string | undefined;
+  readonly key?: string | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Plaintext in, the stored form of an object (ciphertext and tag) out. */
+export interface EncryptStream extends Transform {
+  /** The object's user metadata. Settles before the first byte comes out; rejects when the stream fails before that. */
+  readonly envelope: Promise<Record<string, string>>;
+}
+
+/**
+ * A Transform that encrypts one object, with no S3 in it: store what comes out as the body, and `envelope` as its user
+ * metadata (`x-amz-meta-*`). One stream, one data key, one message.
+ *
+ * @throws TypeError for options that cannot be right
+ * @throws SealpipeError COMMITMENT_POLICY, TOO_LARGE; on the stream also what the keyring fails with
+ */
+export function createEncryptStream(options: EncryptStreamOptions): EncryptStream {
+  return new EncryptTransform(options);
+}
+
+class EncryptTransform extends Transform implements EncryptStream {
+  readonly envelope: Promise<Record<string, string>>;
+  readonly #options: EncryptStreamOptions;
+  readonly #suite: ContentSuite;
+  readonly #settle: { resolve: (envelope: Record<string, string>) => void; reject: (error: unknown) => void };
+  #encryptor: ContentEncryptor | undefined;
+
+  constructor(options: EncryptStreamOptions) {
+    super({ readableHighWaterMark: streamBufferLength, writableHighWaterMark: streamBufferLength });
+    this.#options = options;
+    this.#suite = writingSuite(options.commitmentPolicy, options.suite);
+    const { length } = options;
+    if (length !== undefined) assertLength(length);
+    const { promise, ...settle } = withResolvers<Record<string, string>>();
+    this.envelope = promise;
+    this.#settle = settle;
+    // Whoever does not ask for the envelope learns of the failure from the stream.
+    promise.catch(() => undefined);
+    destroyOnAbort(this, options.signal, 'encryption');
+  }
+
+  override _construct(callback: (error?: Error | null) => void): void {
+    createContentKey({ ...this.#options, suite: this.#suite }).then(
+      ({ contentKey, envelope }) => {
+        this.#encryptor = new ContentEncryptor(contentKey);
+        wipe(contentKey.key);
+        if (this.destroyed) this.#encryptor.close();
+        this.#settle.resolve(envelope);
+        callback();
+      },
+      (error: unknown) => callback(error as Error),
+    );
+  }
+
+  override _transform(chunk: Uint8Array, _encoding: BufferEncoding, callback: TransformCallback): void {
+    try {
+      if (chunk.length <= sliceAtOnce) {
+        callback(null, (this.#encryptor as ContentEncryptor).update(chunk));
+        return;
+      }
+      for (const slice of slices(chunk)) this.push((this.#encryptor as ContentEncryptor).update(slice));
+      callback();
+    } catch (error) {
+      callback(error as Error);
+    }
+  }
+
+  override _flush(callback: TransformCallback): void {
+    const encryptor = this.#encryptor as ContentEncryptor;
+    const { length } = this.#options;
+    if (length !== undefined && encryptor.length !== length) {
+      callback(
+        new SealpipeError('SOURCE_FAILED', `the source ended after ${encryptor.length} bytes, length says ${length}`, {
+          offset: encryptor.length,
+        }),
+      );
+      return;
+    }
+    callback(null, encryptor.final());
+  }
+
+  override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
+    this.#encryptor?.close();
+    this.#settle.reject(
+      error ?? new SealpipeError('ABORTED', 'the encrypting stream was destroyed before its envelope was made'),
+    );
+    callback(error);
+  }
+}
+
+const sliceAtOnce = 256 * 1024;
+
+function assertLength(length: number): void {
+  if (!Number.isSafeInteger(length) || length < 0)
+    throw new RangeError(`length is ${length}, expected a number of bytes`);
+  if (!fitsOneMessage(length)) {
+    throw new SealpipeError(
+      'TOO_LARGE',
+      `the content has ${length} bytes, one encrypted object holds at most ${maxPlaintextLength} (2^36 − 32)`,
+    );
+  }
+}
+
+/** Promise.withResolvers, which Node 20 lacks. */
+function withResolvers<T>(): { promise: Promise<T>; resolve: (value: T) => void; reject: (error: unknown) => void } {
+  let resolve!: (value: T) => void;
+  let reject!: (error: unknown) => void;
+  const promise = new Promise<T>((onResolve, onReject) => {
+    resolve = onResolve;
+    reject = onReject;
+  });
+  return { promise, resolve, reject };
+}
