@@ -1,6 +1,6 @@
 import { Transform, type TransformCallback } from 'node:stream';
 import { type ContentDecryptor, createContentDecryptor, slices } from '../crypto/content-cipher.ts';
-import { wipe } from '../crypto/content-key.ts';
+import { type ContentKey, wipe } from '../crypto/content-key.ts';
 import { SealpipeError } from '../errors.ts';
 import type { Envelope } from '../format/envelope.ts';
 import { plaintextLength } from '../format/lengths.ts';
@@ -49,7 +49,7 @@ export function createDecryptStream(options: DecryptStreamOptions): Transform {
   assertReleaseOptions(options);
   const { envelope: metadata } = options;
   const located = locateEnvelope(metadata);
-  if (located.place === 'metadata') return new DecryptTransform(parseEnvelope(metadata), options);
+  if (located.place === 'metadata') return decryptStreamOf(parseEnvelope(metadata), options);
   if (located.required) {
     throw new SealpipeError(
       'ENVELOPE_INVALID',
@@ -67,55 +67,76 @@ export function createDecryptStream(options: DecryptStreamOptions): Transform {
 /** As {@link createDecryptStream}, of an envelope that has been parsed before. */
 export function decryptStreamOf(envelope: Envelope, options: Omit<DecryptStreamOptions, 'envelope'>): Transform {
   assertReleaseOptions(options);
-  return new DecryptTransform(envelope, options);
+  const { contentLength } = options;
+  return new DecryptTransform(envelope, options, () =>
+    openContentKey({ ...options, envelope, policy: options, storedLength: contentLength }),
+  );
+}
+
+/** As {@link createDecryptStream}, of content whose key has been opened before. The stream overwrites the key. */
+export function decryptStreamWith(
+  envelope: Envelope,
+  contentKey: ContentKey,
+  options: Pick<DecryptStreamOptions, 'contentLength' | 'release' | 'maxBuffered' | 'signal'>,
+): Transform {
+  assertReleaseOptions(options);
+  return new DecryptTransform(envelope, options, async () => contentKey);
+}
+
+/**
+ * Refuses content that would have to be buffered and is too large for it, or that cannot be whole, before it is fetched.
+ * @throws SealpipeError TRUNCATED or BUFFER_LIMIT
+ */
+export function checkContentLength(
+  { suite }: Envelope,
+  contentLength: number,
+  { release, maxBuffered = defaultMaxBuffered }: Pick<DecryptStreamOptions, 'release' | 'maxBuffered'>,
+): void {
+  const length = plaintextLength(suite, contentLength);
+  if (length === undefined) {
+    throw new SealpipeError(
+      'TRUNCATED',
+      `the object has ${contentLength} bytes, which no ${suite.name} content has: it was cut`,
+    );
+  }
+  if (release !== 'delayed' && length.plaintextSize > maxBuffered) throw bufferLimit(length.plaintextSize, maxBuffered);
 }
 
 class DecryptTransform extends Transform {
   readonly #envelope: Envelope;
-  readonly #options: Omit<DecryptStreamOptions, 'envelope'>;
+  readonly #options: Pick<DecryptStreamOptions, 'contentLength' | 'release' | 'maxBuffered' | 'signal'>;
+  readonly #openKey: () => Promise<ContentKey>;
   readonly #maxBuffered: number;
   #decryptor: ContentDecryptor | undefined;
   /** Plaintext that waits for the tag; undefined under `delayed`. */
   #waiting: Uint8Array[] | undefined;
   #waitingLength = 0;
 
-  constructor(envelope: Envelope, options: Omit<DecryptStreamOptions, 'envelope'>) {
+  constructor(
+    envelope: Envelope,
+    options: Pick<DecryptStreamOptions, 'contentLength' | 'release' | 'maxBuffered' | 'signal'>,
+    openKey: () => Promise<ContentKey>,
+  ) {
     super({ readableHighWaterMark: streamBufferLength, writableHighWaterMark: streamBufferLength });
     this.#envelope = envelope;
     this.#options = options;
+    this.#openKey = openKey;
     this.#maxBuffered = options.maxBuffered ?? defaultMaxBuffered;
     this.#waiting = options.release === 'delayed' ? undefined : [];
     destroyOnAbort(this, options.signal, 'decryption');
   }
 
   override _construct(callback: (error?: Error | null) => void): void {
-    const { contentLength, ...options } = this.#options;
-    const { suite } = this.#envelope;
-    if (contentLength !== undefined) {
-      const length = plaintextLength(suite, contentLength);
-      if (length === undefined) {
-        callback(
-          new SealpipeError(
-            'TRUNCATED',
-            `the object has ${contentLength} bytes, which no ${suite.name} content has: it was cut`,
-          ),
-        );
-        return;
-      }
-      if (this.#waiting !== undefined && length.plaintextSize > this.#maxBuffered) {
-        callback(bufferLimit(length.plaintextSize, this.#maxBuffered));
-        return;
-      }
-    }
-    openContentKey({ ...options, envelope: this.#envelope, policy: options, storedLength: contentLength }).then(
-      (contentKey) => {
-        this.#decryptor = createContentDecryptor(contentKey, contentLength);
-        wipe(contentKey.key);
-        if (this.destroyed) this.#decryptor.close();
-        callback();
-      },
-      (error: unknown) => callback(error as Error),
-    );
+    this.#start().then(() => callback(), callback);
+  }
+
+  async #start(): Promise<void> {
+    const { contentLength } = this.#options;
+    if (contentLength !== undefined) checkContentLength(this.#envelope, contentLength, this.#options);
+    const contentKey = await this.#openKey();
+    this.#decryptor = createContentDecryptor(contentKey, contentLength);
+    wipe(contentKey.key);
+    if (this.destroyed) this.#decryptor.close();
   }
 
   override _transform(chunk: Uint8Array, _encoding: BufferEncoding, callback: TransformCallback): void {

@@ -1,0 +1,263 @@
+import { EventEmitter } from 'node:events';
+import type { S3Client } from '@aws-sdk/client-s3';
+import { SealpipeError } from '../errors.ts';
+import type { EnvelopeStorage } from '../format/envelope.ts';
+import type { StringMap } from '../format/string-map.ts';
+import type { ContentSuite } from '../format/suites.ts';
+import type { Keyring } from '../keyrings/keyring.ts';
+import { assertPartSize, defaultPartSize } from './part-sizes.ts';
+import { runUploadAttempt, type UploadJob, type UploadObserver } from './upload-attempt.ts';
+import { isRestartable, type UploadBody } from './upload-body.ts';
+import type { UploadParams } from './upload-requests.ts';
+
+/** What to upload, and where: the parameters of PutObject, with more kinds of body. */
+export type EncryptedUploadParams = UploadParams & { Body: UploadBody };
+
+/** How to upload. The names are those of `Upload` in @aws-sdk/lib-storage where it has them. */
+export interface UploadOptions {
+  /** Bytes of a part; a multiple of 16, at least 5 MiB. Default 16 MiB. It grows where 10 000 such parts would not suffice. */
+  readonly partSize?: number | undefined;
+  /** Parts in flight at the same time. Default 4. Memory is at most (queueSize + 1) × part size. */
+  readonly queueSize?: number | undefined;
+  /** Sends of each part, the first included, all with the same bytes. Default 5. */
+  readonly partAttempts?: number | undefined;
+  /** How often a whole upload starts over under a fresh data key when a part cannot be stored; needs a body that can be read again. Default 1. */
+  readonly restarts?: number | undefined;
+  /** Milliseconds until a part that is not acknowledged counts as lost and is sent again. Default 5 minutes. */
+  readonly partTimeout?: number | undefined;
+  /** For KMS keyrings: authenticated beside the data key, stored in the clear, needed again for reading. */
+  readonly encryptionContext?: StringMap | undefined;
+  /** For AES and RSA keyrings: stored in the clear, says which key it was. Default: the keyring's. */
+  readonly materialsDescription?: StringMap | undefined;
+  /** Where the envelope goes. Default: the object's metadata. */
+  readonly storage?: EnvelopeStorage | undefined;
+  /** Leaves the parts of a failed upload on S3 (and their cost). They are of no further use. Default false. */
+  readonly leavePartsOnError?: boolean | undefined;
+  /** Tags of the object. */
+  readonly tags?: readonly { readonly Key: string; readonly Value: string }[] | undefined;
+  readonly abortController?: AbortController | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** A finished upload. */
+export interface UploadResult {
+  readonly bucket: string;
+  readonly key: string;
+  readonly etag: string;
+  readonly versionId: string | undefined;
+  readonly plaintextSize: number;
+  readonly storedSize: number;
+  readonly parts: number;
+  /** Sends beyond the first, of all parts together. */
+  readonly retries: number;
+  /** How often it started over under a fresh data key. */
+  readonly restarts: number;
+  /** The whole envelope, wherever it is stored. */
+  readonly envelope: Record<string, string>;
+}
+
+/** As lib-storage reports it; bytes are of the plaintext. */
+export interface UploadProgress {
+  readonly loaded: number;
+  readonly total: number | undefined;
+  readonly part: number;
+  readonly Bucket: string;
+  readonly Key: string;
+}
+
+export interface UploadEvents {
+  httpUploadProgress: [UploadProgress];
+  /** A request is about to be sent again; `part` is undefined for those that carry none. */
+  partRetry: [{ part: number | undefined; attempt: number; error: unknown }];
+  /** The upload starts over under a fresh data key. */
+  restart: [{ restart: number; error: SealpipeError }];
+}
+
+/** What the object that makes uploads contributes. */
+export interface UploadSetting {
+  readonly client: S3Client;
+  readonly keyring: Keyring;
+  readonly suite: ContentSuite;
+  readonly storage: EnvelopeStorage;
+  readonly instructionSuffix: string;
+}
+
+/**
+ * One encrypted object on its way up. Nothing is sent before `done()`.
+ *
+ * A part that fails is sent again with the very same bytes. When it cannot be stored, the upload is aborted, with no part left
+ * behind, and starts over under a fresh data key where the body can be read again; docs/retry.md has the whole semantics.
+ */
+export class EncryptedUpload extends EventEmitter<UploadEvents> {
+  /** The multipart upload in progress. Undefined before it is created, and for an object that is one PUT. */
+  uploadId: string | undefined;
+  readonly #setting: UploadSetting;
+  readonly #params: EncryptedUploadParams;
+  readonly #options: UploadOptions;
+  readonly #abortController = new AbortController();
+  #result: Promise<UploadResult> | undefined;
+
+  /** @throws TypeError or RangeError for parameters that cannot be right */
+  constructor(setting: UploadSetting, params: EncryptedUploadParams, options: UploadOptions = {}) {
+    super();
+    assertParams(params);
+    assertPartSize(options.partSize ?? defaultPartSize);
+    assertCount('queueSize', options.queueSize ?? 4, 1);
+    assertCount('partAttempts', options.partAttempts ?? 5, 1);
+    assertCount('restarts', options.restarts ?? 1, 0);
+    this.#setting = setting;
+    this.#params = params;
+    this.#options = options;
+  }
+
+  /**
+   * Uploads, and waits until the object is in place. Called again, it returns the same promise.
+   * @throws SealpipeError once, after the cleaning up
+   */
+  done(): Promise<UploadResult> {
+    this.#result ??= this.#run();
+    return this.#result;
+  }
+
+  /** Aborts the upload and waits until nothing of it is left; `done()` rejects with ERR_SEALPIPE_ABORTED. */
+  async abort(): Promise<void> {
+    this.#abortController.abort();
+    await this.#result?.catch(() => undefined);
+  }
+
+  async #run(): Promise<UploadResult> {
+    const { restarts: allowed = 1, abortController, signal } = this.#options;
+    const signals = [this.#abortController.signal, abortController?.signal, signal].filter(
+      (each) => each !== undefined,
+    );
+    const combined = AbortSignal.any(signals);
+    const job = this.#job();
+    const counts = { retries: 0, restarts: 0 };
+    for (;;) {
+      try {
+        const stored = await runUploadAttempt(job, this.#observer(counts), combined);
+        return { bucket: job.params.Bucket, key: job.params.Key, ...stored, ...counts };
+      } catch (error) {
+        if (!isWorthRestarting(error)) throw error;
+        if (counts.restarts >= allowed || !(await isRestartable(job.body)))
+          throw restartRequired(error, { restarts: counts.restarts, allowed });
+        counts.restarts += 1;
+        this.emit('restart', { restart: counts.restarts, error });
+      }
+    }
+  }
+
+  #job(): UploadJob {
+    const { Body, ...params } = this.#params;
+    const {
+      partSize,
+      queueSize,
+      partAttempts,
+      partTimeout,
+      encryptionContext,
+      materialsDescription,
+      storage,
+      leavePartsOnError,
+      tags,
+    } = this.#options;
+    const tagging =
+      tags === undefined
+        ? {}
+        : { Tagging: new URLSearchParams(tags.map(({ Key, Value }): [string, string] => [Key, Value])).toString() };
+    return {
+      ...this.#setting,
+      storage: storage ?? this.#setting.storage,
+      params: { ...params, ...tagging },
+      body: Body,
+      encryptionContext,
+      materialsDescription,
+      partSize: partSize ?? defaultPartSize,
+      queueSize: queueSize ?? 4,
+      partAttempts: partAttempts ?? 5,
+      partTimeout: partTimeout ?? 300_000,
+      leavePartsOnError: leavePartsOnError ?? false,
+    };
+  }
+
+  /** Fresh for each attempt: what an attempt that failed had loaded does not count. */
+  #observer(counts: { retries: number; restarts: number }): UploadObserver {
+    let loaded = 0;
+    const { Bucket, Key } = this.#params;
+    this.uploadId = undefined;
+    return {
+      started: (uploadId) => {
+        this.uploadId = uploadId;
+      },
+      stored: ({ number, plaintextLength }, total) => {
+        loaded += plaintextLength;
+        this.emit('httpUploadProgress', { loaded, total, part: number, Bucket, Key });
+      },
+      retried: (retry) => {
+        counts.retries += 1;
+        this.emit('partRetry', retry);
+      },
+    };
+  }
+}
+
+/** Failures of an attempt that another one under a fresh data key can do without. */
+function isWorthRestarting(error: unknown): error is SealpipeError {
+  return (
+    error instanceof SealpipeError &&
+    ['ERR_SEALPIPE_PART_FAILED', 'ERR_SEALPIPE_UPLOAD_UNKNOWN', 'ERR_SEALPIPE_SOURCE_CHANGED'].includes(error.code)
+  );
+}
+
+function restartRequired(
+  cause: SealpipeError,
+  { restarts, allowed }: { restarts: number; allowed: number },
+): SealpipeError {
+  const { bucket, key, part, attempts, bytesAcknowledged, uploadId, requestId, statusCode } = cause;
+  const what =
+    restarts < allowed
+      ? 'its source cannot be read again: give a file or a function that returns a fresh source, and it starts over by itself'
+      : restarts === 0
+        ? 'no restart is allowed: start it over'
+        : `it was started over ${restarts === 1 ? 'once' : `${restarts} times`} already: look at the cause and start it again`;
+  return new SealpipeError(
+    'RESTART_REQUIRED',
+    `the upload failed as a whole and was removed (${cause.message}); ${what}`,
+    {
+      cause,
+      bucket,
+      key,
+      part,
+      attempts,
+      restarts,
+      bytesAcknowledged: bytesAcknowledged ?? 0,
+      uploadId,
+      requestId,
+      statusCode,
+    },
+  );
+}
+
+function assertParams(params: EncryptedUploadParams): void {
+  if (typeof params.Bucket !== 'string' || params.Bucket === '') throw new TypeError('Bucket is missing');
+  if (typeof params.Key !== 'string' || params.Key === '') throw new TypeError('Key is missing');
+  if ((params.Body as unknown) === undefined || (params.Body as unknown) === null)
+    throw new TypeError('Body is missing');
+  const checksum = Object.entries(params).find(
+    ([name, value]) => value !== undefined && (name === 'ContentMD5' || name.startsWith('Checksum')),
+  );
+  if (checksum !== undefined) {
+    // It would be a hash of the plaintext in a clear header, and S3 would compare it with ciphertext.
+    throw new TypeError(
+      `${checksum[0]} cannot be given for an encrypted upload: CRC-32 of the ciphertext is computed and verified by itself`,
+    );
+  }
+  const { ContentLength } = params;
+  if (ContentLength !== undefined && (!Number.isSafeInteger(ContentLength) || ContentLength < 0)) {
+    throw new RangeError(`ContentLength is ${ContentLength}, expected the number of plaintext bytes`);
+  }
+}
+
+function assertCount(name: string, value: number, least: number): void {
+  if (!Number.isSafeInteger(value) || value < least)
+    throw new RangeError(`${name} is ${value}, expected a whole number from ${least} on`);
+}

@@ -1,0 +1,223 @@
+/** What can be uploaded, and how it is read. */
+import { type FileHandle, open, stat } from 'node:fs/promises';
+import { Readable } from 'node:stream';
+import type { ReadableStream } from 'node:stream/web';
+import { SealpipeError } from '../errors.ts';
+
+/** A body that is not a factory. A string is content, never a path. */
+export type PlainBody =
+  | string
+  | Uint8Array
+  | ArrayBuffer
+  | Readable
+  | ReadableStream<Uint8Array>
+  | Blob
+  | AsyncIterable<Uint8Array | string>
+  | Iterable<Uint8Array>
+  /** A file, read again at will. A FIFO or device is read once. */
+  | { readonly path: string };
+
+/** A factory is asked anew for each restart. */
+export type UploadBody = PlainBody | (() => PlainBody | Promise<PlainBody>);
+
+/** A body that has been opened for one reading. */
+export interface OpenBody {
+  /** Bytes, where known before reading. */
+  readonly length: number | undefined;
+  /** The bytes in order, in pieces of any size; a piece is valid until the next one is asked for. */
+  chunks(): AsyncIterable<Uint8Array>;
+  /** Lets go of the source; after an early end it is destroyed. */
+  close(): Promise<void>;
+}
+
+/** Whether a body can be read a second time for a restart. */
+export async function isRestartable(body: UploadBody): Promise<boolean> {
+  if (
+    typeof body === 'function' ||
+    typeof body === 'string' ||
+    body instanceof Uint8Array ||
+    body instanceof ArrayBuffer ||
+    body instanceof Blob
+  )
+    return true;
+  return isFile(body);
+}
+
+/**
+ * Opens a body.
+ * @throws TypeError when it is nothing that can be uploaded
+ * @throws SealpipeError SOURCE_FAILED when a file cannot be opened or a factory fails
+ */
+export async function openBody(body: UploadBody): Promise<OpenBody> {
+  if (typeof body === 'function') return openBody(await callFactory(body));
+  if (typeof body === 'string') return openBytes(Buffer.from(body, 'utf8'));
+  if (body instanceof Uint8Array) return openBytes(body);
+  if (body instanceof ArrayBuffer) return openBytes(new Uint8Array(body));
+  if (body instanceof Blob) return openStream(Readable.fromWeb(body.stream() as ReadableStream<Uint8Array>), body.size);
+  if (body instanceof Readable) return openStream(body);
+  if (isWebStream(body)) return openStream(Readable.fromWeb(body));
+  if (isObject(body) && (Symbol.asyncIterator in body || Symbol.iterator in body))
+    return openIterable(body as AsyncIterable<Uint8Array | string>);
+  if (isFileBody(body)) return openFile(body.path);
+  throw new TypeError(
+    'Body is nothing that can be uploaded: expected a string, bytes, a Blob, a stream, an async iterable, { path } or a function that returns one of these',
+  );
+}
+
+async function callFactory(factory: () => PlainBody | Promise<PlainBody>): Promise<PlainBody> {
+  let body: PlainBody;
+  try {
+    body = await factory();
+  } catch (cause) {
+    throw sourceFailed(cause);
+  }
+  if (typeof body === 'function') throw new TypeError('the Body factory returned a function: expected a body');
+  return body;
+}
+
+function openBytes(bytes: Uint8Array): OpenBody {
+  return {
+    length: bytes.length,
+    async *chunks(): AsyncGenerator<Uint8Array> {
+      if (bytes.length > 0) yield bytes;
+    },
+    close: async () => undefined,
+  };
+}
+
+function openStream(stream: Readable, length?: number): OpenBody {
+  let ended = false;
+  return {
+    length,
+    async *chunks(): AsyncGenerator<Uint8Array> {
+      // A stream that failed or ended before anybody listened would otherwise never say so.
+      if (stream.errored) throw sourceFailed(stream.errored);
+      if (stream.destroyed && !stream.readableEnded)
+        throw sourceFailed(new Error('the stream was destroyed before it was read'));
+      if (stream.readableDidRead && stream.readableEnded)
+        throw sourceFailed(new Error('the stream had been read to its end before'));
+      try {
+        for await (const chunk of stream) yield asBytes(chunk);
+        ended = true;
+      } catch (cause) {
+        throw sourceFailed(cause);
+      }
+    },
+    close: async () => {
+      if (!ended && !stream.destroyed) {
+        stream.once('error', () => undefined);
+        stream.destroy();
+      }
+    },
+  };
+}
+
+function openIterable(iterable: AsyncIterable<Uint8Array | string>): OpenBody {
+  return {
+    length: undefined,
+    async *chunks(): AsyncGenerator<Uint8Array> {
+      try {
+        for await (const chunk of iterable) yield asBytes(chunk);
+      } catch (cause) {
+        throw sourceFailed(cause);
+      }
+    },
+    close: async () => undefined,
+  };
+}
+
+/** Bytes of a file that are read at once. */
+const fileReadLength = 1024 * 1024;
+
+async function openFile(path: string): Promise<OpenBody> {
+  let handle: FileHandle;
+  try {
+    handle = await open(path, 'r');
+  } catch (cause) {
+    throw sourceFailed(cause);
+  }
+  try {
+    const opened = await handle.stat();
+    if (opened.isDirectory()) throw Object.assign(new Error(`EISDIR: ${path} is a directory`), { code: 'EISDIR' });
+    if (!opened.isFile()) return openStream(handle.createReadStream({ highWaterMark: fileReadLength }));
+    return {
+      length: opened.size,
+      chunks: () => fileChunks(handle, path, opened.size),
+      close: () => handle.close(),
+    };
+  } catch (cause) {
+    await handle.close();
+    throw sourceFailed(cause);
+  }
+}
+
+/** Reads ahead by one piece, so that disk and cipher work at the same time. */
+async function* fileChunks(handle: FileHandle, path: string, size: number): AsyncGenerator<Uint8Array> {
+  const buffers = [
+    Buffer.allocUnsafeSlow(Math.min(fileReadLength, size)),
+    Buffer.allocUnsafeSlow(Math.min(fileReadLength, size)),
+  ];
+  const read = (position: number, turn: number): Promise<Uint8Array> => {
+    const buffer = buffers[turn % 2] as Buffer;
+    const length = Math.min(buffer.length, size - position);
+    return handle.read(buffer, 0, length, position).then(({ bytesRead }) => buffer.subarray(0, bytesRead));
+  };
+  let position = 0;
+  let turn = 0;
+  let next = size === 0 ? undefined : read(0, 0);
+  try {
+    while (next !== undefined) {
+      const chunk = await next;
+      if (chunk.length === 0)
+        throw changed(path, `it had ${size} bytes when it was opened and ends after ${position} now`);
+      position += chunk.length;
+      turn += 1;
+      next = position < size ? read(position, turn) : undefined;
+      yield chunk;
+    }
+  } catch (cause) {
+    throw sourceFailed(cause);
+  } finally {
+    // The read ahead must have ended before its descriptor is closed.
+    await next?.catch(() => undefined);
+  }
+  const { size: now } = await handle.stat();
+  if (now !== size) throw changed(path, `it had ${size} bytes when it was opened and has ${now} now`);
+}
+
+function changed(path: string, how: string): SealpipeError {
+  return new SealpipeError(
+    'SOURCE_CHANGED',
+    `${path} changed while it was read (${how}): upload it when nobody writes to it`,
+  );
+}
+
+function sourceFailed(cause: unknown): unknown {
+  if (cause instanceof SealpipeError || cause instanceof TypeError) return cause;
+  const said = cause instanceof Error ? cause.message : String(cause);
+  return new SealpipeError('SOURCE_FAILED', `the source could not be read to its end: ${said}`, { cause });
+}
+
+function asBytes(chunk: unknown): Uint8Array {
+  if (chunk instanceof Uint8Array) return chunk;
+  if (typeof chunk === 'string') return Buffer.from(chunk, 'utf8');
+  throw new TypeError(`Body delivered ${chunk === null ? 'null' : typeof chunk}, expected bytes or strings`);
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === 'object' && value !== null;
+}
+
+function isWebStream(body: unknown): body is ReadableStream<Uint8Array> {
+  return isObject(body) && typeof (body as { getReader?: unknown }).getReader === 'function';
+}
+
+function isFileBody(body: unknown): body is { readonly path: string } {
+  return isObject(body) && typeof (body as { path?: unknown }).path === 'string';
+}
+
+async function isFile(body: PlainBody): Promise<boolean> {
+  if (body instanceof Readable || !isFileBody(body) || Symbol.asyncIterator in body) return false;
+  // Not by opening it: that would wait for, or disturb, the writer of a FIFO.
+  return (await stat(body.path).catch(() => undefined))?.isFile() ?? false;
+}

@@ -1,0 +1,238 @@
+/** The S3 requests of an upload: which of the caller's parameters go where, and what each answer means. */
+import {
+  AbortMultipartUploadCommand,
+  CompleteMultipartUploadCommand,
+  CreateMultipartUploadCommand,
+  type CreateMultipartUploadCommandInput,
+  ListPartsCommand,
+  PutObjectCommand,
+  type PutObjectCommandInput,
+  type S3Client,
+  UploadPartCommand,
+} from '@aws-sdk/client-s3';
+import { SealpipeError } from '../errors.ts';
+import { retrySends } from '../retry/retry-sends.ts';
+import { s3Failure } from '../retry/s3-failure.ts';
+import { withDeadline } from '../retry/send-deadline.ts';
+import { withLeanBody, withoutSdkRetries } from '../s3-command.ts';
+import { describeFailure } from '../service-failure.ts';
+
+/** The caller's parameters: those of PutObject, body and checksums left out. */
+export type UploadParams = Omit<
+  PutObjectCommandInput,
+  'Body' | 'ContentMD5' | `Checksum${string}` | 'Bucket' | 'Key'
+> & {
+  Bucket: string;
+  Key: string;
+};
+
+/** A part that S3 has acknowledged. */
+export interface StoredPart {
+  readonly number: number;
+  readonly etag: string;
+  readonly crc32: number;
+  readonly length: number;
+}
+
+/** What S3 said of a finished object. */
+export interface StoredObject {
+  readonly etag: string;
+  readonly versionId: string | undefined;
+}
+
+export interface UploadRequestsOptions {
+  readonly client: S3Client;
+  readonly params: UploadParams;
+  /** User metadata with the envelope in it. */
+  readonly metadata: Record<string, string>;
+  /** Total sends of each request. */
+  readonly attempts: number;
+  /** Milliseconds until an unanswered send counts as lost. */
+  readonly partTimeout: number;
+  readonly signal: AbortSignal;
+  readonly onRetry?: ((retry: { part: number | undefined; attempt: number; error: unknown }) => void) | undefined;
+}
+
+/** Sends the requests of one upload attempt, each again with the same bytes when its failure may pass. */
+export class UploadRequests {
+  readonly #options: UploadRequestsOptions;
+
+  constructor(options: UploadRequestsOptions) {
+    this.#options = options;
+  }
+
+  async put(bytes: Buffer, crc32: number): Promise<StoredObject> {
+    const { client, params, metadata } = this.#options;
+    const input = {
+      ...params,
+      Metadata: metadata,
+      Body: bytes,
+      ContentLength: bytes.length,
+      ChecksumCRC32: base64Crc(crc32),
+    };
+    const answer = await this.#send('PutObject', undefined, (signal) =>
+      client.send(withoutSdkRetries(withLeanBody(new PutObjectCommand(input))), { abortSignal: signal }),
+    );
+    return { etag: answer.ETag ?? '', versionId: answer.VersionId };
+  }
+
+  /** @returns the upload id, and whether the store checks the CRC-32 of the whole object at Complete */
+  async create(): Promise<{ uploadId: string; fullObjectChecksum: boolean }> {
+    const { client, params, metadata } = this.#options;
+    const { IfMatch, IfNoneMatch, ContentLength, ...rest } = params;
+    const input: CreateMultipartUploadCommandInput = {
+      ...rest,
+      Metadata: metadata,
+      ChecksumAlgorithm: 'CRC32',
+      ChecksumType: 'FULL_OBJECT',
+    };
+    const answer = await this.#send(
+      'CreateMultipartUpload',
+      undefined,
+      (signal) => client.send(withoutSdkRetries(new CreateMultipartUploadCommand(input)), { abortSignal: signal }),
+      // Cutting it off could leave an upload behind whose id nobody knows.
+      { awaited: true },
+    );
+    if (answer.UploadId === undefined)
+      throw new SealpipeError('REQUEST_REJECTED', 'S3 answered CreateMultipartUpload without an upload id');
+    return { uploadId: answer.UploadId, fullObjectChecksum: answer.ChecksumType === 'FULL_OBJECT' };
+  }
+
+  async uploadPart(uploadId: string, part: { number: number; bytes: Buffer; crc32: number }): Promise<StoredPart> {
+    const { client, params } = this.#options;
+    const input = {
+      ...addressOf(params),
+      ...customerKeyOf(params),
+      UploadId: uploadId,
+      PartNumber: part.number,
+      Body: part.bytes,
+      ContentLength: part.bytes.length,
+      ChecksumCRC32: base64Crc(part.crc32),
+    };
+    const answer = await this.#send('UploadPart', part.number, async (signal) => {
+      const stored = await client.send(withoutSdkRetries(withLeanBody(new UploadPartCommand(input))), {
+        abortSignal: signal,
+      });
+      if (stored.ChecksumCRC32 !== undefined && stored.ChecksumCRC32 !== input.ChecksumCRC32) {
+        throw new SealpipeError('NETWORK', `part ${part.number} arrived with another CRC-32 than it was sent with`, {
+          retryable: true,
+        });
+      }
+      return stored;
+    });
+    return { number: part.number, etag: answer.ETag ?? '', crc32: part.crc32, length: part.bytes.length };
+  }
+
+  async complete(
+    uploadId: string,
+    parts: readonly StoredPart[],
+    objectCrc32: number | undefined,
+  ): Promise<StoredObject> {
+    const { client, params } = this.#options;
+    const { IfMatch, IfNoneMatch } = params;
+    const input = {
+      ...addressOf(params),
+      ...customerKeyOf(params),
+      IfMatch,
+      IfNoneMatch,
+      UploadId: uploadId,
+      MultipartUpload: {
+        Parts: parts.map(({ number, etag, crc32 }) => ({
+          PartNumber: number,
+          ETag: etag,
+          ChecksumCRC32: base64Crc(crc32),
+        })),
+      },
+      ...(objectCrc32 === undefined
+        ? {}
+        : { ChecksumCRC32: base64Crc(objectCrc32), ChecksumType: 'FULL_OBJECT' as const }),
+    };
+    const answer = await this.#send(
+      'CompleteMultipartUpload',
+      undefined,
+      (signal) => client.send(withoutSdkRetries(new CompleteMultipartUploadCommand(input)), { abortSignal: signal }),
+      // Cutting it off would leave open whether the object is there.
+      { awaited: true },
+    );
+    return { etag: answer.ETag ?? '', versionId: answer.VersionId };
+  }
+
+  /**
+   * Aborts an upload and makes sure that nothing of it stays: a part that was on its way can arrive after the abort, so it is
+   * repeated until S3 does not know the upload any more.
+   * @returns whether that was seen within `timeLimit` milliseconds
+   */
+  async abort(uploadId: string, timeLimit = 30_000): Promise<boolean> {
+    const { client, params } = this.#options;
+    const input = { ...addressOf(params), UploadId: uploadId };
+    const deadline = performance.now() + timeLimit;
+    // The upload's own signal has fired by now; the clean-up has its own.
+    const abortSignal = AbortSignal.timeout(timeLimit);
+    for (let round = 0; performance.now() < deadline; round++) {
+      try {
+        await client.send(new AbortMultipartUploadCommand(input), { abortSignal });
+        await client.send(new ListPartsCommand({ ...input, MaxParts: 1 }), { abortSignal });
+      } catch (error) {
+        const { name, kind } = describeFailure(error);
+        if (name === 'NoSuchUpload' || name === 'NoSuchBucket') return true;
+        // Denied or malformed does not change by asking again.
+        if (kind === 'rejected' || kind === 'credentials') return false;
+      }
+      await new Promise((resolve) => setTimeout(resolve, Math.min(1000, 50 * 2 ** round)));
+    }
+    return false;
+  }
+
+  async #send<T>(
+    operation: string,
+    part: number | undefined,
+    send: (signal: AbortSignal) => Promise<T>,
+    { awaited = false }: { awaited?: boolean } = {},
+  ): Promise<T> {
+    const { attempts, partTimeout, signal, onRetry, params } = this.#options;
+    const deadline = { timeout: partTimeout, signal: awaited ? undefined : signal, what: operation };
+    let attempt = 0;
+    try {
+      return await retrySends(
+        (count) => {
+          attempt = count;
+          return withDeadline(send, deadline);
+        },
+        { attempts, signal, onRetry: ({ error, attempt: failed }) => onRetry?.({ part, attempt: failed, error }) },
+      );
+    } catch (cause) {
+      throw s3Failure(cause, {
+        operation,
+        bucket: params.Bucket,
+        key: params.Key,
+        precondition: 'conditional-write',
+        fields: { part, attempts: attempt },
+      });
+    }
+  }
+}
+
+/** CRC-32 as S3's headers have it: big-endian, base64. */
+export function base64Crc(crc32: number): string {
+  const bytes = Buffer.alloc(4);
+  bytes.writeUInt32BE(crc32 >>> 0);
+  return bytes.toString('base64');
+}
+
+function addressOf({
+  Bucket,
+  Key,
+  RequestPayer,
+  ExpectedBucketOwner,
+}: UploadParams): Pick<UploadParams, 'Bucket' | 'Key' | 'RequestPayer' | 'ExpectedBucketOwner'> {
+  return { Bucket, Key, RequestPayer, ExpectedBucketOwner };
+}
+
+/** SSE-C has to be repeated on every part, and on Complete where a checksum is sent. */
+function customerKeyOf({
+  SSECustomerAlgorithm,
+  SSECustomerKey,
+  SSECustomerKeyMD5,
+}: UploadParams): Pick<UploadParams, 'SSECustomerAlgorithm' | 'SSECustomerKey' | 'SSECustomerKeyMD5'> {
+  return { SSECustomerAlgorithm, SSECustomerKey, SSECustomerKeyMD5 };
+}

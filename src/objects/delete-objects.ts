@@ -1,0 +1,133 @@
+import {
+  DeleteObjectCommand,
+  type DeleteObjectCommandInput,
+  DeleteObjectsCommand,
+  HeadObjectCommand,
+  type S3Client,
+} from '@aws-sdk/client-s3';
+import pMap from 'p-map';
+import type { SealpipeError } from '../errors.ts';
+import { defaultInstructionSuffix, instructionFileMarker } from '../format/envelope.ts';
+import { s3Failure } from '../retry/s3-failure.ts';
+import { describeFailure } from '../service-failure.ts';
+import type { ObjectSetting } from './object-setting.ts';
+
+export type DeleteParams = Pick<
+  DeleteObjectCommandInput,
+  'VersionId' | 'MFA' | 'RequestPayer' | 'BypassGovernanceRetention' | 'ExpectedBucketOwner' | 'IfMatch'
+> & {
+  Bucket: string;
+  Key: string;
+};
+
+export type DeleteManyParams = Omit<DeleteParams, 'Key' | 'VersionId' | 'IfMatch'> & {
+  readonly Keys: readonly string[];
+};
+
+export interface DeleteOptions {
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** What a deletion removed. */
+export interface DeleteResult {
+  readonly deleted: readonly string[];
+  /** The keys among them that were companions. */
+  readonly companions: readonly string[];
+  /** Only from deleteMany: keys that S3 refused to delete. */
+  readonly failed: readonly { readonly key: string; readonly error: SealpipeError }[];
+}
+
+/** Keys in one DeleteObjects request: S3's limit. */
+const keysAtOnce = 1000;
+/** HEAD requests at the same time. */
+const concurrency = 16;
+
+/**
+ * Deletes an object and its instruction file. Without the file first the object could no longer be read if the second deletion
+ * failed, so the object goes first. A delete of a version leaves companions alone: they have versions of their own.
+ */
+export async function deleteObject(
+  { client, policy }: ObjectSetting,
+  params: DeleteParams,
+  { signal }: DeleteOptions = {},
+): Promise<DeleteResult> {
+  const { Bucket, Key } = params;
+  const companion =
+    params.VersionId === undefined
+      ? await findInstructionFile(client, params, policy.instructionSuffix, signal)
+      : undefined;
+  const send = (input: DeleteParams): Promise<unknown> =>
+    client.send(new DeleteObjectCommand(input), { ...(signal && { abortSignal: signal }) }).catch((cause: unknown) => {
+      throw s3Failure(cause, {
+        operation: 'DeleteObject',
+        bucket: Bucket,
+        key: input.Key,
+        precondition: 'conditional-write',
+      });
+    });
+  await send(params);
+  if (companion === undefined) return { deleted: [Key], companions: [], failed: [] };
+  const { IfMatch, ...rest } = params;
+  await send({ ...rest, Key: companion });
+  return { deleted: [Key, companion], companions: [companion], failed: [] };
+}
+
+/** Deletes many objects and their instruction files: one HEAD a key, one DeleteObjects a thousand. */
+export async function deleteObjects(
+  { client, policy }: ObjectSetting,
+  params: DeleteManyParams,
+  { signal }: DeleteOptions = {},
+): Promise<DeleteResult> {
+  const { Keys, ...rest } = params;
+  const companions = (
+    await pMap(Keys, (Key) => findInstructionFile(client, { ...rest, Key }, policy.instructionSuffix, signal), {
+      concurrency,
+    })
+  ).filter((key) => key !== undefined);
+  const failed: { key: string; error: SealpipeError }[] = [];
+  const all = [...new Set([...Keys, ...companions])];
+  for (let at = 0; at < all.length; at += keysAtOnce) {
+    const command = new DeleteObjectsCommand({
+      ...rest,
+      Delete: { Objects: all.slice(at, at + keysAtOnce).map((Key) => ({ Key })), Quiet: true },
+    });
+    const answer = await client.send(command, { ...(signal && { abortSignal: signal }) }).catch((cause: unknown) => {
+      throw s3Failure(cause, { operation: 'DeleteObjects', bucket: params.Bucket });
+    });
+    for (const { Key = '', Code = 'Error', Message = '' } of answer.Errors ?? []) {
+      failed.push({
+        key: Key,
+        error: s3Failure(Object.assign(new Error(Message), { name: Code }), {
+          operation: 'DeleteObjects',
+          bucket: params.Bucket,
+          key: Key,
+        }),
+      });
+    }
+  }
+  const refused = new Set(failed.map(({ key }) => key));
+  return {
+    deleted: all.filter((key) => !refused.has(key)),
+    companions: companions.filter((key) => !refused.has(key)),
+    failed,
+  };
+}
+
+/** The key of an object's instruction file, if there is one: only what is marked as such is taken for one. */
+async function findInstructionFile(
+  client: S3Client,
+  { Bucket, Key, RequestPayer, ExpectedBucketOwner }: DeleteParams,
+  suffix: string = defaultInstructionSuffix,
+  signal: AbortSignal | undefined,
+): Promise<string | undefined> {
+  const key = `${Key}${suffix}`;
+  try {
+    const head = await client.send(new HeadObjectCommand({ Bucket, Key: key, RequestPayer, ExpectedBucketOwner }), {
+      ...(signal && { abortSignal: signal }),
+    });
+    return head.Metadata !== undefined && Object.hasOwn(head.Metadata, instructionFileMarker) ? key : undefined;
+  } catch (cause) {
+    if (describeFailure(cause).statusCode === 404) return undefined;
+    throw s3Failure(cause, { operation: 'HeadObject', bucket: Bucket, key });
+  }
+}

@@ -1,0 +1,130 @@
+import type { Readable } from 'node:stream';
+import type { S3Client } from '@aws-sdk/client-s3';
+import { defaultInstructionSuffix, type EnvelopeStorage } from '../format/envelope.ts';
+import { assertCommitmentPolicy, type ReadPolicy, writingSuite } from '../format/read-policy.ts';
+import { assertStringMap, type StringMap } from '../format/string-map.ts';
+import type { WritableSuiteName } from '../format/suites.ts';
+import type { Keyring } from '../keyrings/keyring.ts';
+import { isKeyring } from '../keyrings/provider.ts';
+import { EncryptedUpload, type EncryptedUploadParams, type UploadOptions } from '../multipart/encrypted-upload.ts';
+import { type UploadWriteStream, uploadWriteStream } from '../multipart/upload-write-stream.ts';
+import {
+  type DeleteManyParams,
+  type DeleteOptions,
+  type DeleteParams,
+  type DeleteResult,
+  deleteObject,
+  deleteObjects,
+} from './delete-objects.ts';
+import { type DownloadOptions, type DownloadResult, downloadObject } from './download-object.ts';
+import { type GetOptions, type GetParams, type GetResult, getObject } from './get-object.ts';
+import { type HeadOptions, type HeadResult, headObject } from './head-object.ts';
+import { type ListEntry, type ListOptions, type ListParams, listObjects } from './list-objects.ts';
+import { ObjectReadStream } from './object-read-stream.ts';
+import type { ObjectAddress, ObjectSetting } from './object-setting.ts';
+
+export interface EncryptedS3Options extends ReadPolicy {
+  /** Every request goes through this client; it is not changed, and not destroyed. */
+  readonly client: S3Client;
+  readonly keyring: Keyring;
+  /** `gcm-commit` writes format V3, `gcm` V2. Default: what the commitment policy asks for, V3. */
+  readonly suite?: WritableSuiteName | undefined;
+  /** Where the envelope of a written object goes. Default: the object's metadata. */
+  readonly storage?: EnvelopeStorage | undefined;
+  /** The encryption context of all objects, where a call gives none. */
+  readonly encryptionContext?: StringMap | undefined;
+}
+
+/**
+ * Encrypted objects in S3: what is written is encrypted on the way, what is read is decrypted and authenticated, and
+ * lengths are those of the plaintext. The objects are those of the official S3 Encryption Clients.
+ */
+export class EncryptedS3 {
+  readonly #setting: ObjectSetting;
+
+  /**
+   * @throws TypeError when client or keyring is missing
+   * @throws SealpipeError COMMITMENT_POLICY when suite and policy contradict each other
+   */
+  constructor(options: EncryptedS3Options) {
+    const { client, keyring, suite, storage = 'metadata', encryptionContext, ...policy } = options;
+    if (typeof (client as Partial<S3Client> | undefined)?.send !== 'function')
+      throw new TypeError('client is missing: expected an S3Client of @aws-sdk/client-s3');
+    if (!isKeyring(keyring))
+      throw new TypeError(
+        'keyring is missing: expected kmsKeyring(…), aesKeyring(…), rsaKeyring(…) or one of your own',
+      );
+    if (policy.commitmentPolicy !== undefined) assertCommitmentPolicy(policy.commitmentPolicy);
+    if (storage !== 'metadata' && storage !== 'instruction-file')
+      throw new TypeError(`storage is ${JSON.stringify(storage)}, expected 'metadata' or 'instruction-file'`);
+    if (policy.plaintext !== undefined && policy.plaintext !== 'refuse' && policy.plaintext !== 'allow') {
+      throw new TypeError(`plaintext is ${JSON.stringify(policy.plaintext)}, expected 'refuse' or 'allow'`);
+    }
+    if (encryptionContext !== undefined) assertStringMap(encryptionContext, 'encryptionContext');
+    this.#setting = {
+      client,
+      keyring,
+      suite: writingSuite(policy.commitmentPolicy, suite),
+      storage,
+      policy,
+      encryptionContext,
+    };
+  }
+
+  /**
+   * Prepares the upload of one object; `done()` runs it. See {@link EncryptedUpload}.
+   * @throws TypeError or RangeError for parameters that cannot be right
+   */
+  upload(params: EncryptedUploadParams, options: UploadOptions = {}): EncryptedUpload {
+    const { client, keyring, suite, storage, encryptionContext } = this.#setting;
+    const setting = { client, keyring, suite, storage, instructionSuffix: defaultInstructionSuffix };
+    return new EncryptedUpload(setting, params, {
+      ...options,
+      encryptionContext: options.encryptionContext ?? encryptionContext,
+    });
+  }
+
+  /** A Writable that becomes one object. It finishes when the object is in place; `result` has what `upload().done()` returns. */
+  createWriteStream(params: Omit<EncryptedUploadParams, 'Body'>, options: UploadOptions = {}): UploadWriteStream {
+    return uploadWriteStream((Body) => this.upload({ ...(params as EncryptedUploadParams), Body }, options));
+  }
+
+  /**
+   * Reads one object: one GET, no HEAD, one unwrapped key. Rejects when there is no such object or its key does not open; that
+   * the content is authentic is known at the end of `body`, or before its first byte (`release`).
+   * @throws SealpipeError
+   */
+  get(params: GetParams, options: GetOptions = {}): Promise<GetResult> {
+    return getObject(this.#setting, params, options);
+  }
+
+  /** A Readable over one object's plaintext. It asks S3 when it is first read. */
+  createReadStream(params: GetParams, options: GetOptions = {}): Readable {
+    return new ObjectReadStream(() => this.get(params, options));
+  }
+
+  /** Downloads one object to a file, which appears when its content has been authenticated, and not before. */
+  download(params: GetParams, path: string, options: DownloadOptions = {}): Promise<DownloadResult> {
+    return downloadObject(this.#setting, params, path, options);
+  }
+
+  /** Lengths, envelope and metadata of one object, at one HEAD. */
+  head(params: ObjectAddress, options: HeadOptions = {}): Promise<HeadResult> {
+    return headObject(this.#setting, params, options);
+  }
+
+  /** The objects under a prefix, with plaintext lengths; instruction files are hidden beside their objects. */
+  list(params: ListParams, options: ListOptions = {}): AsyncIterable<ListEntry> {
+    return listObjects(this.#setting, params, options);
+  }
+
+  /** Deletes one object and its instruction file. */
+  delete(params: DeleteParams, options: DeleteOptions = {}): Promise<DeleteResult> {
+    return deleteObject(this.#setting, params, options);
+  }
+
+  /** Deletes many objects and their instruction files. */
+  deleteMany(params: DeleteManyParams, options: DeleteOptions = {}): Promise<DeleteResult> {
+    return deleteObjects(this.#setting, params, options);
+  }
+}

@@ -1,0 +1,141 @@
+/** A file that comes into being whole or not at all: written under a temporary name beside it, renamed at the end. */
+import { randomBytes } from 'node:crypto';
+import { type FileHandle, lstat, open, realpath, rename, rm, stat } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { SealpipeError } from '../errors.ts';
+
+/** Bytes that are collected before they are written in one call. */
+const writeLength = 1024 * 1024;
+
+export class TargetFile {
+  readonly #path: string;
+  readonly #temporary: string;
+  readonly #handle: FileHandle;
+  #pending: Uint8Array[] = [];
+  #pendingLength = 0;
+  #position = 0;
+  #open = true;
+
+  private constructor(path: string, temporary: string, handle: FileHandle) {
+    this.#path = path;
+    this.#temporary = temporary;
+    this.#handle = handle;
+  }
+
+  /**
+   * Makes the temporary file (mode 0600). What stands at `path` stays as it is until {@link commit}.
+   * @throws SealpipeError TARGET_FAILED when there is no such folder, no permission, or something that is no file
+   */
+  static async create(path: string): Promise<TargetFile> {
+    try {
+      const target = await resolveLink(path);
+      const folder = dirname(target);
+      // Short enough for any file system, whatever the target's name is; hidden, and ours to recognise.
+      const temporary = join(folder, `.${basename(target).slice(0, 60)}.${randomBytes(6).toString('hex')}.sealpipe`);
+      return new TargetFile(target, temporary, await open(temporary, 'wx', 0o600));
+    } catch (cause) {
+      throw targetFailed(path, cause);
+    }
+  }
+
+  /** Appends; `bytes` must not change until the next call has resolved. */
+  async write(bytes: Uint8Array): Promise<void> {
+    this.#pending.push(bytes);
+    this.#pendingLength += bytes.length;
+    if (this.#pendingLength >= writeLength) await this.#flush();
+  }
+
+  /** Makes the content durable and puts it in the place of whatever was at the path. */
+  async commit(): Promise<void> {
+    try {
+      await this.#flush();
+      await this.#handle.sync();
+      await this.#close();
+      await rename(this.#temporary, this.#path);
+    } catch (cause) {
+      throw targetFailed(this.#path, cause);
+    }
+  }
+
+  /** Removes the temporary file. */
+  async discard(): Promise<void> {
+    await this.#close().catch(() => undefined);
+    await rm(this.#temporary, { force: true }).catch(() => undefined);
+  }
+
+  async #flush(): Promise<void> {
+    try {
+      let pieces = this.#pending;
+      this.#pending = [];
+      this.#pendingLength = 0;
+      while (pieces.length > 0) {
+        const { bytesWritten } = await this.#handle.writev(pieces, this.#position);
+        this.#position += bytesWritten;
+        pieces = after(pieces, bytesWritten);
+      }
+    } catch (cause) {
+      throw targetFailed(this.#path, cause);
+    }
+  }
+
+  async #close(): Promise<void> {
+    if (!this.#open) return;
+    this.#open = false;
+    await this.#handle.close();
+  }
+}
+
+/** What is left of some pieces after `length` bytes of them; a disk that fills up writes less than it was given. */
+function after(pieces: readonly Uint8Array[], length: number): Uint8Array[] {
+  let skip = length;
+  return pieces.flatMap((piece) => {
+    const skipped = Math.min(skip, piece.length);
+    skip -= skipped;
+    return skipped === piece.length ? [] : [piece.subarray(skipped)];
+  });
+}
+
+/** The place that a link points to, so that the link stays one; anything but a file there is refused. */
+async function resolveLink(path: string): Promise<string> {
+  const found = await lstat(path).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return undefined;
+    throw error;
+  });
+  if (found === undefined) return path;
+  const target = found.isSymbolicLink() ? await realpath(path) : path;
+  const { isFile, what } = kindOf(await stat(target));
+  if (!isFile)
+    throw new Error(
+      `it is ${what}, which a file cannot be put in the place of; to write into it, stream the object there`,
+    );
+  return target;
+}
+
+function kindOf(found: { isFile(): boolean; isDirectory(): boolean; isFIFO(): boolean }): {
+  isFile: boolean;
+  what: string;
+} {
+  return { isFile: found.isFile(), what: found.isDirectory() ? 'a directory' : found.isFIFO() ? 'a FIFO' : 'a device' };
+}
+
+function targetFailed(path: string, cause: unknown): SealpipeError {
+  if (cause instanceof SealpipeError) return cause;
+  const { code, message } = cause as NodeJS.ErrnoException;
+  const why =
+    code === 'ENOSPC'
+      ? 'the disk is full'
+      : code === 'EACCES' || code === 'EPERM'
+        ? 'permission denied'
+        : code === 'ENOENT'
+          ? 'its folder does not exist'
+          : code === 'EROFS'
+            ? 'the file system is read-only'
+            : code === 'EDQUOT'
+              ? 'the disk quota is used up'
+              : message;
+  return new SealpipeError(
+    'TARGET_FAILED',
+    `${path} cannot be written: ${why}; nothing was left there, and what was there before stays`,
+    { cause },
+  );
+}

@@ -1,0 +1,39 @@
+import { SealpipeError } from '../errors.ts';
+
+export interface DeadlineOptions {
+  /** Milliseconds until the send counts as lost. */
+  readonly timeout: number;
+  /** Ends the send early. */
+  readonly signal: AbortSignal | undefined;
+  /** What is sent, for the error. */
+  readonly what: string;
+}
+
+/**
+ * Runs one send with a deadline. A timer and a listener that are both gone when it ends: `AbortSignal.timeout` would leave
+ * one timer a request behind for the whole deadline.
+ * @throws SealpipeError NETWORK, retryable, when the deadline passed
+ */
+export async function withDeadline<T>(
+  send: (signal: AbortSignal) => Promise<T>,
+  { timeout, signal, what }: DeadlineOptions,
+): Promise<T> {
+  const controller = new AbortController();
+  let late = false;
+  const timer = setTimeout(() => {
+    late = true;
+    controller.abort();
+  }, timeout);
+  const onAbort = (): void => controller.abort(signal?.reason);
+  if (signal?.aborted === true) onAbort();
+  else signal?.addEventListener('abort', onAbort, { once: true });
+  try {
+    return await send(controller.signal);
+  } catch (cause) {
+    if (!late) throw cause;
+    throw new SealpipeError('NETWORK', `${what} was not answered within ${timeout} ms`, { cause, retryable: true });
+  } finally {
+    clearTimeout(timer);
+    signal?.removeEventListener('abort', onAbort);
+  }
+}
