@@ -53,6 +53,7 @@ export const errorCodes = [
   'TRUNCATED',
   'UPLOAD_UNKNOWN',
   'USAGE',
+  'WORKER_FAILED',
 ] as const;
 
 /** The stable identification of an error: match on this, never on the message. */

@@ -3,7 +3,7 @@
  * what a caller passes in is not changed.
  */
 /** A command of the SDK, as far as it is touched here. */
-interface TunableCommand {
+export interface TunableCommand {
   readonly middlewareStack: { add: (middleware: never, options: never) => void };
 }
 

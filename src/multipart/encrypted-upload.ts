@@ -9,6 +9,7 @@ import { assertPartSize, defaultPartSize } from './part-sizes.ts';
 import { runUploadAttempt, type UploadJob, type UploadObserver } from './upload-attempt.ts';
 import { isRestartable, type UploadBody } from './upload-body.ts';
 import type { UploadParams } from './upload-requests.ts';
+import { defaultWorkerCount } from './workers/worker-pool.ts';
 
 /** What to upload, and where: the parameters of PutObject, with more kinds of body. */
 export type EncryptedUploadParams = UploadParams & { Body: UploadBody };
@@ -19,6 +20,14 @@ export interface UploadOptions {
   readonly partSize?: number | undefined;
   /** Parts in flight at the same time. Default 4. Memory is at most (queueSize + 1) × part size. */
   readonly queueSize?: number | undefined;
+  /** Worker threads that encrypt, of the pool that all uploads of the process share. Default: one a core. 0: the calling thread. */
+  readonly workers?: number | undefined;
+  /**
+   * How parts are sent. `client`: through the S3Client, on the calling thread. `workers`: signed by the S3Client, sent by the worker
+   * that made them, which is faster. Default `auto`: the latter, unless the client has a request handler, an agent or
+   * middleware of its own, which would then not see the parts.
+   */
+  readonly transport?: 'auto' | 'client' | 'workers' | undefined;
   /** Sends of each part, the first included, all with the same bytes. Default 5. */
   readonly partAttempts?: number | undefined;
   /** How often a whole upload starts over under a fresh data key when a part cannot be stored; needs a body that can be read again. Default 1. */
@@ -104,6 +113,10 @@ export class EncryptedUpload extends EventEmitter<UploadEvents> {
     assertPartSize(options.partSize ?? defaultPartSize);
     assertCount('queueSize', options.queueSize ?? 4, 1);
     assertCount('partAttempts', options.partAttempts ?? 5, 1);
+    assertCount('workers', options.workers ?? 1, 0);
+    if (!['auto', 'client', 'workers', undefined].includes(options.transport)) {
+      throw new TypeError(`transport is ${JSON.stringify(options.transport)}, expected 'auto', 'client' or 'workers'`);
+    }
     assertCount('restarts', options.restarts ?? 1, 0);
     this.#setting = setting;
     this.#params = params;
@@ -152,6 +165,8 @@ export class EncryptedUpload extends EventEmitter<UploadEvents> {
     const {
       partSize,
       queueSize,
+      workers,
+      transport,
       partAttempts,
       partTimeout,
       encryptionContext,
@@ -173,6 +188,8 @@ export class EncryptedUpload extends EventEmitter<UploadEvents> {
       materialsDescription,
       partSize: partSize ?? defaultPartSize,
       queueSize: queueSize ?? 4,
+      workers: workers ?? defaultWorkerCount(),
+      transport: transport ?? 'auto',
       partAttempts: partAttempts ?? 5,
       partTimeout: partTimeout ?? 300_000,
       leavePartsOnError: leavePartsOnError ?? false,

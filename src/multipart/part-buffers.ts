@@ -1,18 +1,32 @@
 import { SealpipeError } from '../errors.ts';
 
+/** Where part buffers come from, and go to when an upload has no more use for them. */
+export interface PartMemory {
+  /** A buffer of at least that length, alone in its memory: what lies beside a pooled buffer is not ours. */
+  take(length: number): Buffer;
+  giveBack(buffer: Buffer): void;
+}
+
+const unpooledMemory: PartMemory = {
+  take: (length) => Buffer.allocUnsafeSlow(length),
+  giveBack: () => undefined,
+};
+
 /**
  * The buffers that the parts of one upload live in: one more than are in flight, so that the next part is made while
  * others are sent. Waiting for a buffer is what slows the source down to the speed of S3, and what bounds the memory.
  */
 export class PartBuffers {
   readonly #count: number;
+  readonly #memory: PartMemory;
   readonly #free: Buffer[] = [];
   readonly #waiting: ((buffer: Buffer | undefined) => void)[] = [];
   #lent = 0;
   #closed: Error | undefined;
 
-  constructor(count: number) {
+  constructor(count: number, memory: PartMemory = unpooledMemory) {
     this.#count = count;
+    this.#memory = memory;
   }
 
   /** A buffer of at least `length` bytes with any content, as soon as one is free. */
@@ -35,13 +49,14 @@ export class PartBuffers {
       return;
     }
     this.#lent -= 1;
-    this.#free.push(buffer);
+    if (this.#closed === undefined) this.#free.push(buffer);
+    else this.#memory.giveBack(buffer);
   }
 
   /** Drops all buffers; whoever waits for one gets `reason`. */
   close(reason: Error = new SealpipeError('ABORTED', 'the upload has ended')): void {
     this.#closed = reason;
-    this.#free.length = 0;
+    for (const buffer of this.#free.splice(0)) this.#memory.giveBack(buffer);
     for (const resolve of this.#waiting.splice(0)) resolve(undefined);
   }
 
@@ -49,8 +64,9 @@ export class PartBuffers {
     if (this.#closed !== undefined) throw this.#closed;
   }
 
-  /** Unpooled: what lies beside a pooled buffer is not ours. */
   #fitting(buffer: Buffer | undefined, length: number): Buffer {
-    return buffer !== undefined && buffer.length >= length ? buffer : Buffer.allocUnsafeSlow(length);
+    if (buffer !== undefined && buffer.length >= length) return buffer;
+    if (buffer !== undefined) this.#memory.giveBack(buffer);
+    return this.#memory.take(length);
   }
 }

@@ -1,135 +1,127 @@
 import { crc32 } from 'node:zlib';
-import { type ContentEncryptor, slices } from '../crypto/content-cipher.ts';
-import { SealpipeError } from '../errors.ts';
-import type { PartBuffers } from './part-buffers.ts';
+import { ContentEncryptor, slices } from '../crypto/content-cipher.ts';
+import { type ContentKey, wipe } from '../crypto/content-key.ts';
+import { releaseMemory } from '../crypto/release-memory.ts';
+import { PartBuffers } from './part-buffers.ts';
+import { wrongLength } from './part-failures.ts';
+import { firstBufferLength, type PartPlan, type PartProducer, type PendingPart, tagLength } from './parts.ts';
 
-/** A part of the stored body, kept until S3 has acknowledged it: every send of it has these very bytes. */
-export interface SealedPart {
-  /** From 1. */
-  readonly number: number;
-  /** Ciphertext; in the last part, or parts, the tag. A view of a part buffer. */
-  readonly bytes: Buffer;
-  /** Of `bytes`. */
-  readonly crc32: number;
-  /** Plaintext bytes in it, for progress. */
-  readonly plaintextLength: number;
-  /** Whether it is the whole object. */
-  readonly whole: boolean;
-  /** Gives its memory back. */
-  release(): void;
-}
-
-export interface SerialPartsOptions {
-  readonly chunks: AsyncIterable<Uint8Array>;
-  readonly encryptor: ContentEncryptor;
-  readonly buffers: PartBuffers;
-  /** Plaintext bytes, where known: any other number ends in an error. */
-  readonly length: number | undefined;
-  /** Size of part n; multiples of 16. */
-  readonly partSize: (number: number) => number;
-}
-
-const tagLength = 16;
+/** Bytes that are encrypted at once: small enough that the allocator hands out the same memory again. */
+const sliceLength = 64 * 1024;
 
 /**
- * Encrypts a source with one running cipher and cuts what is stored (ciphertext ‖ tag) into parts, all of the size asked for
- * but the last. A full part is held back until more is known to follow, as the first part may turn out to be the whole
- * object, which then is one PUT: the plaintext of a single PUT is up to one part size.
+ * The serial engine: one running GCM cipher over the whole source, on the calling thread. It is the reference that the
+ * parallel engine is tested against, and the faster one for small objects.
+ *
+ * All parts have the size asked for but the last. A full part is held back until more is known to follow, as the first part may
+ * turn out to be the whole object, which then is one PUT: the plaintext of a single PUT is up to one part size.
  */
-export async function* serialParts(options: SerialPartsOptions): AsyncGenerator<SealedPart> {
-  const { chunks, encryptor, buffers, length, partSize } = options;
-  // A part in the making may take the tag beyond its size: when it is the whole object.
-  let part = new PartInTheMaking(1, await buffers.acquire(bufferLength(partSize(1), length)), partSize(1));
-  try {
-    for await (const chunk of chunks) {
+export class SerialParts implements PartProducer {
+  readonly #chunks: AsyncIterable<Uint8Array>;
+  readonly #encryptor: ContentEncryptor;
+  readonly #plan: PartPlan;
+  readonly #buffers: PartBuffers;
+
+  /** @param contentKey overwritten at once: the cipher has what it needs of it */
+  constructor(contentKey: ContentKey, chunks: AsyncIterable<Uint8Array>, plan: PartPlan) {
+    this.#chunks = chunks;
+    this.#encryptor = new ContentEncryptor(contentKey);
+    wipe(contentKey.key);
+    this.#plan = plan;
+    this.#buffers = new PartBuffers(plan.partsInMemory);
+  }
+
+  get length(): number {
+    return this.#encryptor.length;
+  }
+
+  close(): void {
+    this.#encryptor.close();
+    this.#buffers.close();
+  }
+
+  async *parts(): AsyncGenerator<PendingPart> {
+    const { length } = this.#plan;
+    const encryptor = this.#encryptor;
+    let part = new PartInTheMaking(
+      1,
+      await this.#buffers.acquire(firstBufferLength(this.#plan)),
+      this.#plan.partSize(1),
+    );
+    for await (const chunk of this.#chunks) {
       for (let rest = chunk; rest.length > 0; ) {
         if (part.room === 0) {
-          yield part.seal(buffers, { whole: false });
-          part = await nextPart(part.number + 1, partSize, buffers);
+          yield part.seal(this.#buffers, { whole: false });
+          part = await this.#next(part.number);
         }
         const taken = rest.subarray(0, part.room);
-        for (const slice of slices(taken)) part.append(encryptor.update(slice), slice.length);
+        for (const slice of slices(taken, sliceLength)) {
+          const ciphertext = encryptor.update(slice);
+          part.append(ciphertext, slice.length);
+          releaseMemory(ciphertext);
+        }
         rest = rest.subarray(taken.length);
       }
       if (length !== undefined && encryptor.length > length) break;
     }
     if (length !== undefined && encryptor.length !== length) throw wrongLength(encryptor.length, length);
     const tag = encryptor.final();
-    if (part.number === 1) {
-      part.append(tag, 0);
-      yield part.seal(buffers, { whole: true });
-      return;
-    }
-    const fitting = Math.min(tag.length, part.room);
+    const whole = part.number === 1;
+    const fitting = whole ? tagLength : Math.min(tagLength, part.room);
     part.append(tag.subarray(0, fitting), 0);
-    if (fitting < tag.length) {
-      yield part.seal(buffers, { whole: false });
-      part = await nextPart(part.number + 1, partSize, buffers);
+    if (fitting < tagLength) {
+      yield part.seal(this.#buffers, { whole });
+      part = await this.#next(part.number);
       part.append(tag.subarray(fitting), 0);
     }
-    yield part.seal(buffers, { whole: false });
-  } finally {
-    encryptor.close();
+    yield part.seal(this.#buffers, { whole });
   }
-}
 
-async function nextPart(
-  number: number,
-  partSize: (number: number) => number,
-  buffers: PartBuffers,
-): Promise<PartInTheMaking> {
-  const size = partSize(number);
-  return new PartInTheMaking(number, await buffers.acquire(size), size);
-}
-
-/** No more than a small object of known length needs. */
-function bufferLength(size: number, length: number | undefined): number {
-  return Math.min(size, length ?? size) + tagLength;
+  async #next(number: number): Promise<PartInTheMaking> {
+    const size = this.#plan.partSize(number + 1);
+    return new PartInTheMaking(number + 1, await this.#buffers.acquire(size), size);
+  }
 }
 
 class PartInTheMaking {
   readonly number: number;
-  readonly size: number;
-  readonly buffer: Buffer;
+  readonly #buffer: Buffer;
+  readonly #size: number;
   #filled = 0;
   #crc32 = 0;
   #plaintextLength = 0;
 
   constructor(number: number, buffer: Buffer, size: number) {
     this.number = number;
-    this.buffer = buffer;
-    this.size = size;
+    this.#buffer = buffer;
+    this.#size = size;
   }
 
   /** Bytes that are missing to its size. */
   get room(): number {
-    return this.size - this.#filled;
+    return this.#size - this.#filled;
   }
 
   append(bytes: Buffer, plaintextLength: number): void {
     // While the slice is in the processor's cache: a pass of its own over the part would cost as much as the encryption.
     this.#crc32 = crc32(bytes, this.#crc32);
-    this.buffer.set(bytes, this.#filled);
+    this.#buffer.set(bytes, this.#filled);
     this.#filled += bytes.length;
     this.#plaintextLength += plaintextLength;
   }
 
-  seal(buffers: PartBuffers, { whole }: { whole: boolean }): SealedPart {
-    const { buffer } = this;
-    return {
+  seal(buffers: PartBuffers, { whole }: { whole: boolean }): PendingPart {
+    const sealed = {
       number: this.number,
-      bytes: buffer.subarray(0, this.#filled),
+      bytes: this.#buffer.subarray(0, this.#filled),
       crc32: this.#crc32,
       plaintextLength: this.#plaintextLength,
+    };
+    return {
+      number: this.number,
       whole,
-      release: () => buffers.release(buffer),
+      sealed: Promise.resolve(sealed),
+      release: () => buffers.release(this.#buffer),
     };
   }
-}
-
-function wrongLength(found: number, expected: number): SealpipeError {
-  const how = found < expected ? `ended after ${found} bytes` : `has more than ${expected} bytes`;
-  return new SealpipeError('SOURCE_FAILED', `the source ${how}, expected were ${expected}: nothing of it was stored`, {
-    offset: found,
-  });
 }

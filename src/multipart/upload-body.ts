@@ -1,8 +1,10 @@
 /** What can be uploaded, and how it is read. */
 import { type FileHandle, open, stat } from 'node:fs/promises';
+import { resolve } from 'node:path';
 import { Readable } from 'node:stream';
 import type { ReadableStream } from 'node:stream/web';
 import { SealpipeError } from '../errors.ts';
+import { type FileIdentity, identityChange, identityOf } from './file-identity.ts';
 
 /** A body that is not a factory. A string is content, never a path. */
 export type PlainBody =
@@ -20,10 +22,24 @@ export type PlainBody =
 /** A factory is asked anew for each restart. */
 export type UploadBody = PlainBody | (() => PlainBody | Promise<PlainBody>);
 
+/** An open file that parts can be read from in any order. */
+export interface SourceFile {
+  /** Absolute. */
+  readonly path: string;
+  /** What it was when it was opened. */
+  readonly identity: FileIdentity;
+  /** Fills a buffer from the start of the file. */
+  readInto(target: Buffer): Promise<void>;
+  /** @throws SealpipeError SOURCE_CHANGED when it is not what it was */
+  verify(): Promise<void>;
+}
+
 /** A body that has been opened for one reading. */
 export interface OpenBody {
   /** Bytes, where known before reading. */
   readonly length: number | undefined;
+  /** Where it is a regular file. */
+  readonly file?: SourceFile | undefined;
   /** The bytes in order, in pieces of any size; a piece is valid until the next one is asked for. */
   chunks(): AsyncIterable<Uint8Array>;
   /** Lets go of the source; after an early end it is destroyed. */
@@ -137,52 +153,73 @@ async function openFile(path: string): Promise<OpenBody> {
     throw sourceFailed(cause);
   }
   try {
-    const opened = await handle.stat();
+    const opened = await handle.stat({ bigint: true });
     if (opened.isDirectory()) throw Object.assign(new Error(`EISDIR: ${path} is a directory`), { code: 'EISDIR' });
     if (!opened.isFile()) return openStream(handle.createReadStream({ highWaterMark: fileReadLength }));
-    return {
-      length: opened.size,
-      chunks: () => fileChunks(handle, path, opened.size),
-      close: () => handle.close(),
-    };
+    const file = new OpenFile(handle, resolve(path), identityOf(opened));
+    return { length: file.identity.size, file, chunks: () => file.chunks(), close: () => handle.close() };
   } catch (cause) {
     await handle.close();
     throw sourceFailed(cause);
   }
 }
 
-/** Reads ahead by one piece, so that disk and cipher work at the same time. */
-async function* fileChunks(handle: FileHandle, path: string, size: number): AsyncGenerator<Uint8Array> {
-  const buffers = [
-    Buffer.allocUnsafeSlow(Math.min(fileReadLength, size)),
-    Buffer.allocUnsafeSlow(Math.min(fileReadLength, size)),
-  ];
-  const read = (position: number, turn: number): Promise<Uint8Array> => {
-    const buffer = buffers[turn % 2] as Buffer;
-    const length = Math.min(buffer.length, size - position);
-    return handle.read(buffer, 0, length, position).then(({ bytesRead }) => buffer.subarray(0, bytesRead));
-  };
-  let position = 0;
-  let turn = 0;
-  let next = size === 0 ? undefined : read(0, 0);
-  try {
-    while (next !== undefined) {
-      const chunk = await next;
-      if (chunk.length === 0)
-        throw changed(path, `it had ${size} bytes when it was opened and ends after ${position} now`);
-      position += chunk.length;
-      turn += 1;
-      next = position < size ? read(position, turn) : undefined;
-      yield chunk;
-    }
-  } catch (cause) {
-    throw sourceFailed(cause);
-  } finally {
-    // The read ahead must have ended before its descriptor is closed.
-    await next?.catch(() => undefined);
+class OpenFile implements SourceFile {
+  readonly path: string;
+  readonly identity: FileIdentity;
+  readonly #handle: FileHandle;
+
+  constructor(handle: FileHandle, path: string, identity: FileIdentity) {
+    this.#handle = handle;
+    this.path = path;
+    this.identity = identity;
   }
-  const { size: now } = await handle.stat();
-  if (now !== size) throw changed(path, `it had ${size} bytes when it was opened and has ${now} now`);
+
+  async readInto(target: Buffer): Promise<void> {
+    for (let done = 0; done < target.length; ) {
+      const { bytesRead } = await this.#handle
+        .read(target, done, target.length - done, done)
+        .catch((cause: unknown) => {
+          throw sourceFailed(cause);
+        });
+      if (bytesRead === 0) throw changed(this.path, `it ends after ${done} bytes now`);
+      done += bytesRead;
+    }
+    await this.verify();
+  }
+
+  async verify(): Promise<void> {
+    const change = identityChange(this.identity, identityOf(await this.#handle.stat({ bigint: true })));
+    if (change !== undefined) throw changed(this.path, change);
+  }
+
+  /** In order, reading ahead by one piece, so that disk and cipher work at the same time. */
+  async *chunks(): AsyncGenerator<Uint8Array> {
+    const { size } = this.identity;
+    const buffers = [0, 1].map(() => Buffer.allocUnsafeSlow(Math.min(fileReadLength, size)));
+    const read = async (position: number, turn: number): Promise<Uint8Array> => {
+      const buffer = buffers[turn % 2] as Buffer;
+      const { bytesRead } = await this.#handle.read(buffer, 0, Math.min(buffer.length, size - position), position);
+      return buffer.subarray(0, bytesRead);
+    };
+    let position = 0;
+    let next = size === 0 ? undefined : read(0, 0);
+    try {
+      for (let turn = 1; next !== undefined; turn++) {
+        const chunk: Uint8Array = await next;
+        if (chunk.length === 0) throw changed(this.path, `it ends after ${position} bytes now`);
+        position += chunk.length;
+        next = position < size ? read(position, turn) : undefined;
+        yield chunk;
+      }
+    } catch (cause) {
+      throw sourceFailed(cause);
+    } finally {
+      // The read ahead must have ended before its descriptor is closed.
+      await next?.catch(() => undefined);
+    }
+    await this.verify();
+  }
 }
 
 function changed(path: string, how: string): SealpipeError {

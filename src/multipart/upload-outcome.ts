@@ -4,7 +4,7 @@ import { base64Crc, type StoredObject, type UploadParams } from './upload-reques
 
 export interface WrittenObject {
   /** What identifies our object in its metadata: message id or IV, and its envelope key. Empty for V2 with an instruction file. */
-  readonly envelope: Record<string, string>;
+  readonly identity: Record<string, string>;
   readonly storedLength: number;
   readonly crc32: number;
 }
@@ -32,12 +32,12 @@ export async function findWritten(
   });
   const head = await client.send(command, { abortSignal: AbortSignal.timeout(30_000) }).catch(() => undefined);
   if (head?.ContentLength !== written.storedLength) return undefined;
-  const identity = written.envelope['x-amz-i'] === undefined ? 'x-amz-iv' : 'x-amz-i';
-  const expected = written.envelope[identity];
+  const name = written.identity['x-amz-i'] === undefined ? 'x-amz-iv' : 'x-amz-i';
+  const expected = written.identity[name];
   // V2 with an instruction file leaves nothing in the metadata: then the checksum of all bytes has to tell.
   const ours =
     expected === undefined
       ? head.ChecksumCRC32 === base64Crc(written.crc32) && head.ChecksumType !== 'COMPOSITE'
-      : head.Metadata?.[identity] === expected;
+      : head.Metadata?.[name] === expected;
   return ours ? { etag: head.ETag ?? '', versionId: head.VersionId } : undefined;
 }

@@ -16,6 +16,9 @@ import { s3Failure } from '../retry/s3-failure.ts';
 import { withDeadline } from '../retry/send-deadline.ts';
 import { withLeanBody, withoutSdkRetries } from '../s3-command.ts';
 import { describeFailure } from '../service-failure.ts';
+import type { SealedPart } from './parts.ts';
+import { answerFailure, isPlainClient, signByClient } from './request-signer.ts';
+import type { RawAnswer } from './workers/worker-protocol.ts';
 
 /** The caller's parameters: those of PutObject, body and checksums left out. */
 export type UploadParams = Omit<
@@ -47,6 +50,8 @@ export interface UploadRequestsOptions {
   readonly metadata: Record<string, string>;
   /** Total sends of each request. */
   readonly attempts: number;
+  /** How parts go: through the client, or signed by it and sent by the worker that made them. `auto`: the latter where nothing is lost by it. */
+  readonly transport: 'auto' | 'client' | 'workers';
   /** Milliseconds until an unanswered send counts as lost. */
   readonly partTimeout: number;
   readonly signal: AbortSignal;
@@ -56,6 +61,7 @@ export interface UploadRequestsOptions {
 /** Sends the requests of one upload attempt, each again with the same bytes when its failure may pass. */
 export class UploadRequests {
   readonly #options: UploadRequestsOptions;
+  #plain: boolean | undefined;
 
   constructor(options: UploadRequestsOptions) {
     this.#options = options;
@@ -98,7 +104,7 @@ export class UploadRequests {
     return { uploadId: answer.UploadId, fullObjectChecksum: answer.ChecksumType === 'FULL_OBJECT' };
   }
 
-  async uploadPart(uploadId: string, part: { number: number; bytes: Buffer; crc32: number }): Promise<StoredPart> {
+  async uploadPart(uploadId: string, part: SealedPart): Promise<StoredPart> {
     const { client, params } = this.#options;
     const input = {
       ...addressOf(params),
@@ -109,18 +115,28 @@ export class UploadRequests {
       ContentLength: part.bytes.length,
       ChecksumCRC32: base64Crc(part.crc32),
     };
-    const answer = await this.#send('UploadPart', part.number, async (signal) => {
-      const stored = await client.send(withoutSdkRetries(withLeanBody(new UploadPartCommand(input))), {
-        abortSignal: signal,
-      });
+    const command = (): UploadPartCommand => withLeanBody(new UploadPartCommand(input));
+    const fromWorker = this.#fromWorkers() ? part.send : undefined;
+    const etag = await this.#send('UploadPart', part.number, async (signal) => {
+      const stored =
+        fromWorker === undefined
+          ? await client.send(withoutSdkRetries(command()), { abortSignal: signal })
+          : partAnswer(await fromWorker(await signByClient(client, command()), { length: part.bytes.length, signal }));
       if (stored.ChecksumCRC32 !== undefined && stored.ChecksumCRC32 !== input.ChecksumCRC32) {
         throw new SealpipeError('NETWORK', `part ${part.number} arrived with another CRC-32 than it was sent with`, {
           retryable: true,
         });
       }
-      return stored;
+      return stored.ETag ?? '';
     });
-    return { number: part.number, etag: answer.ETag ?? '', crc32: part.crc32, length: part.bytes.length };
+    return { number: part.number, etag, crc32: part.crc32, length: part.bytes.length };
+  }
+
+  /** Decided once, when the client has made its first request and its agents exist. */
+  #fromWorkers(): boolean {
+    const { client, transport } = this.#options;
+    this.#plain ??= transport === 'workers' || (transport === 'auto' && isPlainClient(client));
+    return this.#plain;
   }
 
   async complete(
@@ -210,6 +226,12 @@ export class UploadRequests {
       });
     }
   }
+}
+
+/** What a worker was answered, as the SDK would have put it. */
+function partAnswer(answer: RawAnswer): { ETag: string | undefined; ChecksumCRC32: string | undefined } {
+  if (answer.status < 200 || answer.status >= 300) throw answerFailure(answer);
+  return { ETag: answer.headers.etag, ChecksumCRC32: answer.headers['x-amz-checksum-crc32'] };
 }
 
 /** CRC-32 as S3's headers have it: big-endian, base64. */

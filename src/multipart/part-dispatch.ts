@@ -1,0 +1,227 @@
+/** Sends what an engine produces: one PUT, or a multipart upload whose parts go side by side. */
+import { type errorCodes, SealpipeError } from '../errors.ts';
+import { throwIfAborted } from '../retry/retry-sends.ts';
+import { combineCrc32 } from './crc32-combine.ts';
+import type { InstructionFileSwap } from './instruction-file-swap.ts';
+import type { PartProducer, PendingPart, SealedPart } from './parts.ts';
+import { Semaphore } from './semaphore.ts';
+import type { UploadedObject, UploadJob, UploadObserver } from './upload-attempt.ts';
+import { findWritten, type WrittenObject } from './upload-outcome.ts';
+import { type StoredObject, type StoredPart, UploadRequests } from './upload-requests.ts';
+
+export interface PartDispatchOptions {
+  readonly job: UploadJob;
+  readonly observer: UploadObserver;
+  readonly producer: PartProducer;
+  /** Fired when the attempt fails: ends the source, too. */
+  readonly stop: AbortController;
+  /** The caller's. */
+  readonly signal: AbortSignal;
+  /** User metadata of the object, envelope included. */
+  readonly metadata: Record<string, string>;
+  /** The envelope's share of it: tells the object as ours. */
+  readonly identity: Record<string, string>;
+  readonly instructions: InstructionFileSwap | undefined;
+  /** Plaintext bytes, where known. */
+  readonly length: number | undefined;
+}
+
+type Finished = Omit<UploadedObject, 'envelope'>;
+
+export class PartDispatch {
+  readonly #options: PartDispatchOptions;
+  readonly #requests: UploadRequests;
+  readonly #slots: Semaphore;
+  readonly #stored: StoredPart[] = [];
+  readonly #sending = new Set<Promise<void>>();
+  #uploadId: string | undefined;
+  #failure: Error | undefined;
+
+  constructor(options: PartDispatchOptions) {
+    const { job, observer, stop, signal, metadata } = options;
+    const { client, params, partAttempts, partTimeout, transport } = job;
+    this.#options = options;
+    this.#slots = new Semaphore(job.queueSize);
+    this.#requests = new UploadRequests({
+      client,
+      params,
+      metadata,
+      attempts: partAttempts,
+      partTimeout,
+      transport,
+      signal: AbortSignal.any([signal, stop.signal]),
+      onRetry: (retry) => observer.retried(retry),
+    });
+  }
+
+  /** Sends everything. Rejects only when nothing is under way any more and the multipart upload is gone. */
+  async run(): Promise<Finished> {
+    const { signal, producer } = this.#options;
+    const onAbort = (): void => {
+      this.#fail(new SealpipeError('ABORTED', 'the upload was aborted', { cause: signal.reason as unknown }));
+    };
+    signal.addEventListener('abort', onAbort, { once: true });
+    try {
+      throwIfAborted(signal);
+      return await this.#dispatch();
+    } catch (error) {
+      const failure = this.#fail(error);
+      producer.close();
+      await Promise.allSettled(this.#sending);
+      if (this.#uploadId === undefined || this.#options.job.leavePartsOnError) throw failure;
+      throw await this.#abort(this.#uploadId, failure);
+    } finally {
+      signal.removeEventListener('abort', onAbort);
+    }
+  }
+
+  async #dispatch(): Promise<Finished> {
+    const { producer, observer } = this.#options;
+    let fullObjectChecksum = false;
+    for await (const part of producer.parts()) {
+      if (this.#failure !== undefined) throw this.#failure;
+      if (part.whole) return this.#putWhole(part);
+      if (this.#uploadId === undefined) {
+        ({ uploadId: this.#uploadId, fullObjectChecksum } = await this.#requests.create());
+        observer.started(this.#uploadId);
+      }
+      this.#startSending(this.#uploadId, part);
+    }
+    await Promise.all(this.#sending);
+    if (this.#failure !== undefined) throw this.#failure;
+    return this.#complete(this.#uploadId as string, { fullObjectChecksum, plaintextSize: producer.length });
+  }
+
+  #startSending(uploadId: string, part: PendingPart): void {
+    const sending = this.#sendPart(uploadId, part).catch((error: unknown) => {
+      this.#fail(this.#partFailure(error, part.number));
+    });
+    this.#sending.add(sending);
+    void sending.then(() => this.#sending.delete(sending));
+  }
+
+  async #sendPart(uploadId: string, part: PendingPart): Promise<void> {
+    const sealed = await part.sealed;
+    const stored = await this.#slots.run(() => this.#requests.uploadPart(uploadId, sealed));
+    this.#stored.push(stored);
+    part.release();
+    this.#tellStored(sealed);
+  }
+
+  #tellStored({ number, plaintextLength, bytes }: SealedPart): void {
+    this.#options.observer.stored({ number, plaintextLength, storedLength: bytes.length }, this.#options.length);
+  }
+
+  /** Ends everything under way. The first failure counts and is returned; what it makes fail in turn does not. */
+  #fail(error: unknown): Error {
+    if (this.#failure === undefined) {
+      this.#failure = error instanceof Error ? error : new Error(String(error));
+      this.#options.stop.abort(this.#failure);
+      // Ends waiting for memory, for workers and for the tag.
+      this.#options.producer.close();
+    }
+    return this.#failure;
+  }
+
+  #partFailure(error: unknown, part: number): unknown {
+    if (!(error instanceof SealpipeError) || !error.retryable) return error;
+    return this.#attemptsUsedUp(error, `part ${part} could not be stored`, part);
+  }
+
+  #attemptsUsedUp(cause: SealpipeError, what: string, part: number | undefined): SealpipeError {
+    const { Bucket, Key } = this.#options.job.params;
+    const { attempts, requestId, statusCode } = cause;
+    return new SealpipeError('PART_FAILED', `${what} in ${attempts ?? 1} attempts: ${cause.message}`, {
+      cause,
+      bucket: Bucket,
+      key: Key,
+      uploadId: this.#uploadId,
+      bytesAcknowledged: this.#stored.reduce((sum, { length }) => sum + length, 0),
+      part,
+      attempts,
+      requestId,
+      statusCode,
+    });
+  }
+
+  async #putWhole(part: PendingPart): Promise<Finished> {
+    const sealed = await part.sealed;
+    const { bytes, crc32, plaintextLength } = sealed;
+    const stored = await this.#makeVisible(() => this.#requests.put(bytes, crc32), {
+      storedLength: bytes.length,
+      crc32,
+    });
+    this.#options.observer.stored({ number: 1, plaintextLength, storedLength: bytes.length }, plaintextLength);
+    return { ...stored, plaintextSize: plaintextLength, storedSize: bytes.length, parts: 1 };
+  }
+
+  async #complete(
+    uploadId: string,
+    { fullObjectChecksum, plaintextSize }: { fullObjectChecksum: boolean; plaintextSize: number },
+  ): Promise<Finished> {
+    const parts = this.#stored.sort((a, b) => a.number - b.number);
+    const crc32 = parts.reduce((sum, part) => combineCrc32(sum, part.crc32, part.length), 0);
+    const storedSize = parts.reduce((sum, { length }) => sum + length, 0);
+    const complete = (): Promise<StoredObject> =>
+      this.#requests.complete(uploadId, parts, fullObjectChecksum ? crc32 : undefined);
+    const stored = await this.#makeVisible(complete, { storedLength: storedSize, crc32 });
+    return { ...stored, plaintextSize, storedSize, parts: parts.length };
+  }
+
+  /** The step that makes the object visible, with its instruction file before it; a lost answer is told from a failure. */
+  async #makeVisible(
+    step: () => Promise<StoredObject>,
+    written: Omit<WrittenObject, 'identity'>,
+  ): Promise<StoredObject> {
+    const { instructions, identity, job } = this.#options;
+    await instructions?.publish();
+    try {
+      return await step();
+    } catch (error) {
+      const there = mayHaveSucceeded(error)
+        ? await findWritten(job.client, job.params, { ...written, identity })
+        : undefined;
+      if (there !== undefined) return there;
+      await instructions?.rollBack().catch((cause: unknown) => {
+        const said = cause instanceof Error ? cause.message : String(cause);
+        throw withNote(
+          error,
+          `the instruction file could not be put back as it was (${said}): until it is, the object's old content cannot be read`,
+        );
+      });
+      if (error instanceof SealpipeError && error.retryable)
+        throw this.#attemptsUsedUp(error, 'the object could not be completed', undefined);
+      throw error;
+    }
+  }
+
+  /** Removes what was stored so far; returns the error to reject with. */
+  async #abort(uploadId: string, failure: Error): Promise<Error> {
+    if (await this.#requests.abort(uploadId)) return failure;
+    return withNote(
+      failure,
+      `S3 did not confirm that the multipart upload ${uploadId} is gone: abort it by hand, or let a lifecycle rule do it`,
+      {
+        uploadId,
+      },
+    );
+  }
+}
+
+/** Whether the object may be in place although the request failed: an answer that was lost, or one to a second send of the same. */
+function mayHaveSucceeded(error: unknown): boolean {
+  if (!(error instanceof SealpipeError)) return false;
+  return (
+    error.retryable ||
+    ['ERR_SEALPIPE_UPLOAD_UNKNOWN', 'ERR_SEALPIPE_PRECONDITION_FAILED', 'ERR_SEALPIPE_ABORTED'].includes(error.code)
+  );
+}
+
+/** The same error with a second sentence, for what went wrong while cleaning up after it. */
+function withNote(error: unknown, note: string, fields: { uploadId?: string } = {}): SealpipeError {
+  const message = error instanceof Error ? error.message : String(error);
+  if (!(error instanceof SealpipeError))
+    return new SealpipeError('PART_FAILED', `${message}; ${note}`, { cause: error, ...fields });
+  const code = error.code.replace('ERR_SEALPIPE_', '') as (typeof errorCodes)[number];
+  return new SealpipeError(code, `${message}; ${note}`, { ...error, cause: error, ...fields });
+}

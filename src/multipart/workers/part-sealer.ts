@@ -1,0 +1,95 @@
+/** A worker's part in one upload: encrypts parts in place, from shared memory or straight from the file. */
+import { closeSync, openSync, readSync } from 'node:fs';
+import { crc32 } from 'node:zlib';
+import { type ContentKey, wipe } from '../../crypto/content-key.ts';
+import { releaseMemory } from '../../crypto/release-memory.ts';
+import { assertWithinCounter, createCtr, MessageSecrets, SegmentHash } from '../../crypto/segment.ts';
+import { SealpipeError } from '../../errors.ts';
+import { committingSuite, gcmSuite } from '../../format/suites.ts';
+import { identityChange, identityOfDescriptor } from '../file-identity.ts';
+import type { OpenSession, SealTask } from './worker-protocol.ts';
+
+/** Bytes that are encrypted, hashed and checksummed at once: they stay in the processor's cache for all three. */
+const sliceLength = 64 * 1024;
+
+export class PartSealer {
+  readonly #contentKey: ContentKey;
+  readonly #secrets: MessageSecrets;
+  readonly #file: OpenSession['file'];
+  #descriptor: number | undefined;
+
+  constructor({ key, iv, aad, file }: OpenSession) {
+    this.#contentKey = { suite: aad.length === 0 ? gcmSuite : committingSuite, key: key.export(), iv, aad };
+    this.#secrets = new MessageSecrets(this.#contentKey);
+    this.#file = file;
+  }
+
+  /**
+   * Encrypts one part: CTR, GHASH and CRC-32 in one pass over slices. Z goes into the task's shared memory.
+   * @returns the CRC-32 of the ciphertext
+   * @throws SealpipeError SOURCE_CHANGED when the file is not what it was
+   */
+  seal({ memory, offset, length, zs, zIndex, fromFile }: SealTask): number {
+    assertWithinCounter(offset + length);
+    const part = Buffer.from(memory, 0, length);
+    const ctr = createCtr(this.#contentKey, offset / 16);
+    const hash = new SegmentHash(this.#contentKey, this.#secrets);
+    let crc = 0;
+    for (let at = 0; at < length; at += sliceLength) {
+      const slice = part.subarray(at, Math.min(at + sliceLength, length));
+      if (fromFile) this.#read(slice, offset + at);
+      const ciphertext = ctr.update(slice);
+      hash.update(ciphertext);
+      crc = crc32(ciphertext, crc);
+      slice.set(ciphertext);
+      releaseMemory(ciphertext);
+    }
+    ctr.final();
+    const z = hash.final();
+    new Int32Array(zs).set(z, zIndex * 4);
+    z.fill(0);
+    // After the reading and before anything is sent, on the descriptor that was read from: no object mixes two versions.
+    if (fromFile) this.#checkFile();
+    return crc;
+  }
+
+  close(): void {
+    wipe(this.#contentKey.key);
+    this.#secrets.wipe();
+    if (this.#descriptor !== undefined) closeSync(this.#descriptor);
+    this.#descriptor = undefined;
+  }
+
+  #read(target: Buffer, position: number): void {
+    this.#descriptor ??= this.#open();
+    for (let done = 0; done < target.length; ) {
+      const count = readSync(this.#descriptor, target, done, target.length - done, position + done);
+      if (count === 0) throw this.#changed(`it ends after ${position + done} bytes now`);
+      done += count;
+    }
+  }
+
+  #open(): number {
+    const { path } = this.#file as NonNullable<OpenSession['file']>;
+    try {
+      return openSync(path, 'r');
+    } catch (cause) {
+      throw new SealpipeError('SOURCE_FAILED', `the source could not be read to its end: ${(cause as Error).message}`, {
+        cause,
+      });
+    }
+  }
+
+  #checkFile(): void {
+    const { identity } = this.#file as NonNullable<OpenSession['file']>;
+    const change = identityChange(identity, identityOfDescriptor(this.#descriptor as number));
+    if (change !== undefined) throw this.#changed(change);
+  }
+
+  #changed(how: string): SealpipeError {
+    return new SealpipeError(
+      'SOURCE_CHANGED',
+      `${this.#file?.path} changed while it was read (${how}): upload it when nobody writes to it`,
+    );
+  }
+}

@@ -1,0 +1,123 @@
+/** The worker threads of this process, shared by all its uploads and downloads. */
+import { availableParallelism } from 'node:os';
+import { Worker } from 'node:worker_threads';
+import { type errorCodes, SealpipeError } from '../../errors.ts';
+import type { FromWorker, SealTask, SendTask, ToWorker, WorkerError } from './worker-protocol.ts';
+
+/** Workers by default: one a core. More would only take the cores from each other; past eight the network is the limit. */
+export function defaultWorkerCount(): number {
+  return Math.min(availableParallelism(), 8);
+}
+
+/** Milliseconds without work after which a worker is let go. */
+const idleLimit = 30_000;
+
+type Task = SealTask | SendTask;
+
+/** One thread. It keeps the process alive only while it works. */
+export class PoolWorker {
+  readonly #worker = new Worker(new URL('./part-worker.js', import.meta.url), { name: 'sealpipe', execArgv: [] });
+  readonly #pending = new Map<number, { resolve: (value: never) => void; reject: (error: Error) => void }>();
+  #sessions = 0;
+  #idle: NodeJS.Timeout | undefined;
+  #failure: Error | undefined;
+
+  constructor() {
+    this.#worker.unref();
+    this.#worker.on('message', (message: FromWorker) => this.#settle(message));
+    this.#worker.on('error', (error) => this.#end(error));
+    this.#worker.on('exit', (status) => this.#end(new Error(`the thread ended with status ${status}`)));
+  }
+
+  /** Whether it has died. */
+  get dead(): boolean {
+    return this.#failure !== undefined;
+  }
+
+  /** Tasks that it has not answered. */
+  get load(): number {
+    return this.#pending.size;
+  }
+
+  /** Hands over a key, or takes it back. */
+  post(message: Exclude<ToWorker, Task>): void {
+    if (message.type === 'open') this.#sessions += 1;
+    if (message.type === 'close') this.#sessions -= 1;
+    this.#worker.postMessage(message);
+    this.#keepAlive();
+  }
+
+  /**
+   * Runs a task.
+   * @throws SealpipeError WORKER_FAILED when the thread dies; else what the task failed with
+   */
+  run<T>(task: Task): Promise<T> {
+    return new Promise((resolve, reject) => {
+      if (this.#failure !== undefined) {
+        reject(workerFailed(this.#failure));
+        return;
+      }
+      this.#pending.set(task.task, { resolve, reject });
+      this.#worker.postMessage(task);
+      this.#keepAlive();
+    });
+  }
+
+  #settle(message: FromWorker): void {
+    const pending = this.#pending.get(message.task);
+    this.#pending.delete(message.task);
+    this.#keepAlive();
+    if (message.ok) pending?.resolve(message.value as never);
+    else pending?.reject(revive(message.error));
+  }
+
+  #keepAlive(): void {
+    if (this.#pending.size > 0) this.#worker.ref();
+    else this.#worker.unref();
+    clearTimeout(this.#idle);
+    if (this.#pending.size === 0 && this.#sessions === 0) {
+      this.#idle = setTimeout(() => {
+        this.#failure = new Error('the thread was let go');
+        void this.#worker.terminate();
+      }, idleLimit).unref();
+    }
+  }
+
+  #end(cause: Error): void {
+    this.#failure ??= cause;
+    clearTimeout(this.#idle);
+    for (const { reject } of this.#pending.values()) reject(workerFailed(this.#failure));
+    this.#pending.clear();
+  }
+}
+
+const pool: PoolWorker[] = [];
+let lastTask = 0;
+let lastSession = 0;
+
+/** Numbers that no other task, or session, of this process has. */
+export const nextTask = (): number => ++lastTask;
+export const nextSession = (): number => ++lastSession;
+
+/** Up to `count` workers of the pool, started where there are none yet; those with the least to do first. */
+export function takeWorkers(count: number): PoolWorker[] {
+  for (let i = pool.length - 1; i >= 0; i--) if (pool[i]?.dead === true) pool.splice(i, 1);
+  while (pool.length < count) pool.push(new PoolWorker());
+  return [...pool].sort((a, b) => a.load - b.load).slice(0, count);
+}
+
+function workerFailed(cause: Error): SealpipeError {
+  return new SealpipeError(
+    'WORKER_FAILED',
+    `a worker thread ended in the middle of its work (${cause.message}): try again, with fewer workers if memory is short`,
+    {
+      cause,
+    },
+  );
+}
+
+/** An error that crossed threads, as the one it was. */
+function revive({ sealpipe, name, code, message }: WorkerError): Error {
+  if (sealpipe) return new SealpipeError(code?.replace('ERR_SEALPIPE_', '') as (typeof errorCodes)[number], message);
+  return Object.assign(new Error(message), { name, ...(code !== undefined && { code }) });
+}

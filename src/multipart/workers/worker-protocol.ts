@@ -1,0 +1,84 @@
+/** What the main thread and its workers say to each other. Part bytes never travel: they lie in shared memory. */
+import type { KeyObject } from 'node:crypto';
+import type { FileIdentity } from '../file-identity.ts';
+
+/** A signed request without its body, as the caller's S3Client would have sent it. */
+export interface SignedRequest {
+  readonly protocol: 'http:' | 'https:';
+  readonly hostname: string;
+  readonly port: number | undefined;
+  readonly method: string;
+  /** With the query string. */
+  readonly path: string;
+  readonly headers: Record<string, string>;
+}
+
+/** What came back. The body only where it matters: of an error, and not endlessly. */
+export interface RawAnswer {
+  readonly status: number;
+  readonly headers: Record<string, string>;
+  readonly body: string;
+}
+
+/** An upload's key arrives at a worker. Each worker derives H from it by itself, so that H never leaves a thread. */
+export interface OpenSession {
+  readonly type: 'open';
+  readonly session: number;
+  readonly key: KeyObject;
+  readonly iv: Uint8Array;
+  readonly aad: Uint8Array;
+  /** The file that parts are read from, and what it was when the upload began. */
+  readonly file: { readonly path: string; readonly identity: FileIdentity } | undefined;
+}
+
+/** Encrypt one part in place. */
+export interface SealTask {
+  readonly type: 'seal';
+  readonly task: number;
+  readonly session: number;
+  /** Holds the plaintext, unless it is to be read from the session's file; takes the ciphertext. */
+  readonly memory: SharedArrayBuffer;
+  /** Plaintext offset in the object: a multiple of 16. */
+  readonly offset: number;
+  readonly length: number;
+  /** Takes the 16 bytes of Z, at this index of elements. */
+  readonly zs: SharedArrayBuffer;
+  readonly zIndex: number;
+  readonly fromFile: boolean;
+}
+
+/** Send the first bytes of some shared memory. */
+export interface SendTask {
+  readonly type: 'send';
+  readonly task: number;
+  readonly session: number;
+  readonly memory: SharedArrayBuffer;
+  readonly length: number;
+  readonly request: SignedRequest;
+}
+
+/** End one send early. */
+export interface CancelSend {
+  readonly type: 'cancel';
+  readonly task: number;
+}
+
+/** Forget a session: zero its secrets, close its file, end its sends. */
+export interface CloseSession {
+  readonly type: 'close';
+  readonly session: number;
+}
+
+export type ToWorker = OpenSession | SealTask | SendTask | CancelSend | CloseSession;
+
+/** An error that crosses threads: a SealpipeError's code, or what Node's network layer says. */
+export interface WorkerError {
+  readonly sealpipe: boolean;
+  readonly name: string;
+  readonly code: string | undefined;
+  readonly message: string;
+}
+
+export type FromWorker =
+  | { readonly task: number; readonly ok: true; readonly value: unknown }
+  | { readonly task: number; readonly ok: false; readonly error: WorkerError };
