@@ -32,6 +32,7 @@ export const errorCodes = [
   'KEY_UNUSABLE',
   'KMS_UNAVAILABLE',
   'LEGACY_DISABLED',
+  'LOCAL_BUSY',
   'NETWORK',
   'NOT_ENCRYPTED',
   'OBJECT_CHANGED',

@@ -1,0 +1,79 @@
+/** The folder of an endpoint: found or made, locked, and given back. */
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { SealpipeError } from '../errors.ts';
+import { type FolderLock, lockFolder } from './storage/folder-lock.ts';
+
+const mark = 'sealpipe-local.json';
+const layout = 1;
+
+const notice = `This folder belongs to a sealpipe local endpoint: an S3 and KMS for trying out and for tests.
+
+The keys in kms.json and tls.json lie in plain files, and objects are stored as they were sent. Do not keep anything here
+that matters. Remove the whole folder to start afresh; change nothing in it while an endpoint runs.
+`;
+
+export interface EndpointFolder {
+  readonly path: string;
+  /** Whether the process before did not close it. */
+  readonly tookOver: boolean;
+  /** Whether it is removed with the endpoint. */
+  readonly temporary: boolean;
+  release(): void;
+}
+
+// A process that ends without closing its endpoints leaves neither locks nor temporary folders, unless it is killed.
+const open = new Set<() => void>();
+
+function releaseAll(): void {
+  for (const release of open) release();
+}
+
+function prepare(path: string): void {
+  mkdirSync(path, { recursive: true, mode: 0o700 });
+  const marked = join(path, mark);
+  if (!existsSync(marked)) {
+    const others = readdirSync(path).filter((name) => name !== 'lock' && name !== 'lock.takeover');
+    if (others.length > 0) {
+      throw new SealpipeError(
+        'CONFIG_INVALID',
+        `the folder ${path} holds other files and is no folder of a local endpoint: give an empty or a new one`,
+      );
+    }
+    return;
+  }
+  const { layout: found } = JSON.parse(readFileSync(marked, 'utf8')) as { layout?: unknown };
+  if (found !== layout) {
+    throw new SealpipeError(
+      'CONFIG_INVALID',
+      `the folder ${path} has layout ${JSON.stringify(found)}, this version reads ${layout}: give another folder`,
+    );
+  }
+}
+
+/**
+ * Takes a folder for this process.
+ *
+ * @param dir undefined for a temporary one
+ * @throws SealpipeError `LOCAL_BUSY`, `CONFIG_INVALID`
+ */
+export function takeFolder(dir: string | undefined): EndpointFolder {
+  const temporary = dir === undefined;
+  const path = temporary ? mkdtempSync(join(tmpdir(), 'sealpipe-local-')) : resolve(dir);
+  prepare(path);
+  const lock: FolderLock = lockFolder(path);
+  if (!existsSync(join(path, mark))) {
+    writeFileSync(join(path, 'README.txt'), notice, { mode: 0o600 });
+    writeFileSync(join(path, mark), `${JSON.stringify({ layout })}\n`, { mode: 0o600 });
+  }
+  const release = (): void => {
+    if (!open.delete(release)) return;
+    if (open.size === 0) process.off('exit', releaseAll);
+    if (temporary) rmSync(path, { recursive: true, force: true });
+    else lock.release();
+  };
+  if (open.size === 0) process.on('exit', releaseAll);
+  open.add(release);
+  return { path, tookOver: lock.tookOver, temporary, release };
+}
