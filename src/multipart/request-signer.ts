@@ -61,13 +61,16 @@ export function isPlainClient(client: S3Client): boolean {
     httpAgent?: object;
     httpsAgent?: object;
   };
-  return (
-    [httpAgent, httpsAgent].every(isPlainAgent) &&
-    middlewareOf(client) === (plainMiddleware ??= middlewareOf(new S3Client({ region: 'us-east-1' })))
-  );
+  return [httpAgent, httpsAgent].every(isPlainAgent) && middlewareOf(client) === plainMiddleware();
 }
 
-let plainMiddleware: string | undefined;
+let plainStack: string | undefined;
+
+/** The middleware of a client that nobody has added anything to. */
+function plainMiddleware(): string {
+  plainStack ??= middlewareOf(new S3Client({ region: 'us-east-1' }));
+  return plainStack;
+}
 
 function middlewareOf(client: S3Client): string {
   return JSON.stringify(client.middlewareStack.identify());
@@ -109,14 +112,14 @@ export function answerFailure({ status, headers, body }: RawAnswer): Error {
 }
 
 function queryString(query: CaughtRequest['query']): string {
-  const escape = (text: string): string =>
+  const escaped = (text: string): string =>
     encodeURIComponent(text).replace(/[!'()*]/g, (c) => `%${c.charCodeAt(0).toString(16).toUpperCase()}`);
   const pairs = Object.keys(query ?? {})
     .sort()
     .flatMap((name) => {
       const value = query?.[name];
-      if (value === null || value === undefined) return [escape(name)];
-      return [value].flat().map((each) => `${escape(name)}=${escape(each)}`);
+      if (value === null || value === undefined) return [escaped(name)];
+      return [value].flat().map((each) => `${escaped(name)}=${escaped(each)}`);
     });
   return pairs.length === 0 ? '' : `?${pairs.join('&')}`;
 }
