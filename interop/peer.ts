@@ -37,8 +37,10 @@ export type UploadSpec =
   | { readonly kind: 'put' }
   /** What the client itself offers for large bodies, cut by it into parts of this size. */
   | { readonly kind: 'multipart'; readonly partSize: number }
-  /** Create, one UploadPart each, Complete. */
-  | { readonly kind: 'parts'; readonly partSizes: readonly number[] };
+  /** Create, one UploadPart each, Complete, by the caller. */
+  | { readonly kind: 'parts'; readonly partSizes: readonly number[] }
+  /** Piped into a writable stream that is not told the length. */
+  | { readonly kind: 'stream' };
 export type UploadKind = UploadSpec['kind'];
 
 export interface WriteJob {
@@ -100,7 +102,7 @@ export const abilities: Readonly<Record<PeerName, Abilities>> = {
   sealpipe: {
     keyrings: ['kms', 'aes', 'rsa'],
     writesInstructionFiles: true,
-    uploads: ['put', 'multipart'],
+    uploads: ['put', 'multipart', 'stream'],
     delayedAuthentication: true,
   },
   java: {

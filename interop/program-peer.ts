@@ -33,8 +33,12 @@ interface AnswerLine {
 /** Starts the program and waits for its first line, which names the client. */
 export async function startProgramPeer(spec: ProgramSpec): Promise<Peer> {
   const program = new Program(spec);
-  const ready = await program.ready();
-  return new ProgramPeer(spec, program, ready);
+  try {
+    return new ProgramPeer(spec, program, await program.ready());
+  } catch (error) {
+    await program.end();
+    throw error;
+  }
 }
 
 class ProgramPeer implements Peer {

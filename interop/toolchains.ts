@@ -2,7 +2,7 @@ import { execFile, execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { accessSync, constants, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
-import { promisify } from 'node:util';
+import { promisify, stripVTControlCharacters } from 'node:util';
 import type { OfficialPeerName } from './peer.ts';
 
 /** The compiled runner lies in build/interop; the programs' sources and the cache belong to the project. */
@@ -33,7 +33,7 @@ const toolchains: Readonly<Record<OfficialPeerName, Toolchain>> = {
     inputs: (folder) => contents(folder, /\.(java|xml)$/),
     async build(folder, product) {
       const goals = ['compile', 'dependency:copy-dependencies'];
-      await run('mvn', ['-q', '-B', `-Dinterop.target=${product}`, ...goals], folder);
+      await run('mvn', ['-q', '-B', '-Dstyle.color=never', `-Dinterop.target=${product}`, ...goals], folder);
     },
     launch: (_folder, product) => ({
       command: 'java',
@@ -90,9 +90,17 @@ export function missingToolchainLine(name: OfficialPeerName): string {
   );
 }
 
+/** A peer's program could not be built. The message ends with the tool's own last words. */
+export class BuildError extends Error {
+  constructor(language: string, cause: unknown) {
+    super(`building the ${language} program failed:\n${lastWords(cause)}`, { cause });
+    this.name = 'BuildError';
+  }
+}
+
 /**
  * Builds a peer's program, unless that was done before from the same sources.
- * @throws Error with the tool's own last words
+ * @throws BuildError
  */
 export async function buildProgram(name: OfficialPeerName): Promise<Launch> {
   const toolchain = toolchains[name];
@@ -108,9 +116,7 @@ export async function buildProgram(name: OfficialPeerName): Promise<Launch> {
       // Another process may have been faster; both made the same.
       if (!existsSync(product)) renameSync(building, product);
     } catch (error) {
-      throw new Error(`interop: building the ${toolchain.language} program failed: ${lastWords(error)}`, {
-        cause: error,
-      });
+      throw new BuildError(toolchain.language, error);
     } finally {
       rmSync(building, { recursive: true, force: true });
     }
@@ -133,8 +139,8 @@ async function run(command: string, args: readonly string[], cwd: string): Promi
 
 function lastWords(error: unknown): string {
   const { stdout = '', stderr = '', message = '' } = error as { stdout?: string; stderr?: string; message?: string };
-  const lines = `${stdout}\n${stderr}`.trim().split('\n').slice(-20).join('\n');
-  return lines === '' ? message : lines;
+  const lines = stripVTControlCharacters(`${stdout}\n${stderr}`).trim().split('\n').slice(-20);
+  return lines.join('') === '' ? message : lines.join('\n');
 }
 
 function onPath(program: string): boolean {

@@ -1,6 +1,8 @@
 package sealpipe.interop;
 
 import java.security.GeneralSecurityException;
+import java.time.Duration;
+import software.amazon.awssdk.http.nio.netty.NettyNioAsyncHttpClient;
 import software.amazon.awssdk.services.s3.S3AsyncClient;
 import software.amazon.awssdk.services.s3.S3Client;
 import software.amazon.encryption.s3.CommitmentPolicy;
@@ -14,7 +16,12 @@ import software.amazon.encryption.s3.internal.InstructionFileConfig;
  */
 final class Clients {
   private final Keyrings keyrings = new Keyrings();
-  private final S3AsyncClient async = S3AsyncClient.builder().forcePathStyle(true).build();
+  // An empty body now and then makes a request stall until the write timeout (4.0.1 hands its tag on unasked, before the
+  // connection wants it). The caller tries again; by default that would be after 30 seconds.
+  private final S3AsyncClient async = S3AsyncClient.builder()
+      .forcePathStyle(true)
+      .httpClientBuilder(NettyNioAsyncHttpClient.builder().writeTimeout(Duration.ofSeconds(3)))
+      .build();
 
   /** Runs the action with a client of its own. */
   <T> T with(Job job, Action<T> action) throws Exception {
