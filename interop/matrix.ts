@@ -35,7 +35,7 @@ const refusalTimeoutMs = 8_000;
 const writeAttempts = 4;
 
 /** The objects that changes are made to: of every writer one per format, and of raw keys and instruction files where it can. */
-const changedSpecs: readonly ObjectSpec[] = [
+export const changedSpecs: readonly ObjectSpec[] = [
   spec({ format: 'v2', context: 'ascii', length: 1000 }),
   spec({ format: 'v3', context: 'ascii', length: 1000 }),
   spec({ format: 'v3', context: 'ascii', storage: 'instruction-file', length: 1000 }),
@@ -176,7 +176,8 @@ export class Matrix {
     const verdict = !right ? 'failed' : known === undefined ? 'passed' : 'known';
     if (known !== undefined && right) this.seen.add(known.id);
     tally.add(writer, operation === 'write' ? 'writes' : peer, verdict);
-    const what = operation === 'write' ? `${writer} writes` : `${peer} ${operation}s ${writer}'s`;
+    const verb = operation === 'refuse' && wanted === 'done' ? 'read' : operation;
+    const what = operation === 'write' ? `${writer} writes` : `${peer} ${verb}s ${writer}'s`;
     const wants = known === undefined ? wanted : `known failure ${known.id}`;
     const said = outcome.message === '' ? '' : `: ${outcome.message}`;
     this.#options.report(

@@ -14,6 +14,11 @@ export class Plaintexts {
   readonly #folder = mkdtempSync(join(tmpdir(), 'sealpipe-interop-'));
   readonly #made = new Map<number, Plaintext>();
 
+  constructor() {
+    // Also when the process is ended by a signal that it takes.
+    process.once('exit', () => this.remove());
+  }
+
   /** The plaintext of this many bytes: SHAKE-128 over a seed that names the length. */
   of(length: number): Plaintext {
     const made = this.#made.get(length);

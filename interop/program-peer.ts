@@ -48,6 +48,7 @@ class ProgramPeer implements Peer {
   readonly #spec: ProgramSpec;
   #program: Program | undefined;
   #nextId = 1;
+  #closed = false;
   /** The end of the queue: a program answers one job after the other, so that a time-out blames the right one. */
   #queue: Promise<unknown> = Promise.resolve();
 
@@ -72,6 +73,7 @@ class ProgramPeer implements Peer {
   }
 
   async close(): Promise<void> {
+    this.#closed = true;
     await this.#queue;
     await this.#program?.end();
     this.#program = undefined;
@@ -84,6 +86,7 @@ class ProgramPeer implements Peer {
   }
 
   async #run(job: object, timeoutMs: number): Promise<AnswerLine> {
+    if (this.#closed) throw new PeerError('died', [`${this.name} has been closed`]);
     // A program that hung or died is replaced when the next job needs one.
     this.#program ??= new Program(this.#spec);
     const program = this.#program;

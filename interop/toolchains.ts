@@ -53,7 +53,8 @@ const toolchains: Readonly<Record<OfficialPeerName, Toolchain>> = {
     programs: ['go'],
     inputs: (folder) => [...contents(folder, /(\.go|go\.mod|go\.sum)$/), process.platform, process.arch],
     async build(folder, product) {
-      await run('go', ['build', '-o', join(product, 'peer'), '.'], folder);
+      // Stamping asks git, which may refuse a checkout of another owner.
+      await run('go', ['build', '-buildvcs=false', '-o', join(product, 'peer'), '.'], folder);
     },
     launch: (_folder, product) => ({ command: join(product, 'peer'), args: [] }),
   },

@@ -1,5 +1,6 @@
 import { KMSClient } from '@aws-sdk/client-kms';
 import { S3Client } from '@aws-sdk/client-s3';
+import { startLocalEndpoint } from '../src/local/index.ts';
 import { KeyringSpecs } from './keyring-specs.ts';
 import { ObjectStore } from './object-store.ts';
 import type { Service } from './peers.ts';
@@ -15,6 +16,22 @@ export interface World {
   readonly keyrings: KeyringSpecs;
   /** Removes what the run has made. */
   close(): Promise<void>;
+}
+
+/** A world on a local endpoint of its own. */
+export async function localWorld(): Promise<World> {
+  const local = await startLocalEndpoint({ hashBodies: false });
+  const { endpoint, region, credentials } = local;
+  const world = await openWorld('the local endpoint', { endpoint, region, credentials });
+  return {
+    ...world,
+    // What is in it goes with it.
+    async close() {
+      world.s3.destroy();
+      world.kms.destroy();
+      await local.close();
+    },
+  };
 }
 
 /** A world on a service that runs already; its credentials and region come from the usual environment variables. */
