@@ -1,7 +1,17 @@
 import { execFile, execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { accessSync, constants, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
-import { delimiter, join } from 'node:path';
+import {
+  accessSync,
+  constants,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+} from 'node:fs';
+import { basename, delimiter, join } from 'node:path';
 import { promisify, stripVTControlCharacters } from 'node:util';
 import type { OfficialPeerName } from './peer.ts';
 
@@ -109,27 +119,35 @@ export async function buildProgram(name: OfficialPeerName): Promise<Launch> {
   const hash = createHash('sha256');
   for (const input of toolchain.inputs(folder)) hash.update(input).update('\0');
   const product = join(cache, `${name}-${hash.digest('hex').slice(0, 16)}`);
-  if (!existsSync(product)) {
-    const building = join(cache, `building-${name}-${process.pid}`);
-    mkdirSync(building, { recursive: true });
-    try {
-      await toolchain.build(folder, building);
-      // Another process may have been faster; both made the same.
-      if (!existsSync(product)) renameSync(building, product);
-    } catch (error) {
-      throw new BuildError(toolchain.language, error);
-    } finally {
-      rmSync(building, { recursive: true, force: true });
-    }
-  }
+  if (!existsSync(product)) await makeProduct(toolchain, { name, folder, product });
   return toolchain.launch(folder, product);
+}
+
+async function makeProduct(
+  toolchain: Toolchain,
+  { name, folder, product }: { name: OfficialPeerName; folder: string; product: string },
+): Promise<void> {
+  console.error(`interop: building the ${toolchain.language} program, which is kept`);
+  mkdirSync(cache, { recursive: true });
+  const building = mkdtempSync(join(cache, `building-${name}-`));
+  try {
+    await toolchain.build(folder, building);
+    const outdated = readdirSync(cache).filter((entry) => entry.startsWith(`${name}-`) && entry !== basename(product));
+    for (const entry of outdated) rmSync(join(cache, entry), { recursive: true, force: true });
+    renameSync(building, product);
+  } catch (error) {
+    // Another process may have been faster; both made the same.
+    if (!existsSync(product)) throw new BuildError(toolchain.language, error);
+  } finally {
+    rmSync(building, { recursive: true, force: true });
+  }
 }
 
 function contents(folder: string, pattern: RegExp): (string | Buffer)[] {
   return readdirSync(folder, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile() && pattern.test(entry.name))
     .map((entry) => join(entry.parentPath, entry.name))
-    .filter((path) => !path.includes(`${join(folder, 'target')}`))
+    .filter((path) => !path.startsWith(join(folder, 'target')))
     .sort()
     .flatMap((path) => [path.slice(folder.length), readFileSync(path)]);
 }
