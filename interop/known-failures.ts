@@ -130,7 +130,8 @@ export const knownFlakes: readonly KnownFlake[] = [
       operation === 'write' &&
       peer === 'java' &&
       (length === 0 || (upload.kind === 'parts' && upload.partSizes.includes(0))),
-    message: /No data was written to the request body|request stream could not be reset/,
+    message:
+      /No data was written to the request body|request stream could not be reset|Re-subscription is not supported/,
   },
 ];
 
