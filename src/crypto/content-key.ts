@@ -78,6 +78,16 @@ export function storedContentKey(
   return { suite, key: expand(dataKey, iv, deriveInfo, dataKeyLength), iv: committedIv, aad: committedAad };
 }
 
+/**
+ * A key for something beside the content (the segment index, the upload journal), from the data key of the same object.
+ * Salt and input key are those of the content key; format V2, which has no message id, takes the IV as the salt.
+ * @param info says what the key is for: two uses never share one
+ */
+export function deriveKey(dataKey: Uint8Array, salt: Uint8Array, info: Uint8Array): Uint8Array {
+  assertDataKey(dataKey);
+  return expand(dataKey, salt, info, dataKeyLength);
+}
+
 /** Overwrites a secret. Copies within OpenSSL and V8 are out of reach (SECURITY.md). */
 export function wipe(secret: Uint8Array): void {
   secret.fill(0);

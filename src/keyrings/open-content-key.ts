@@ -2,7 +2,7 @@
  * From a keyring to a content key: the one place where an envelope is made or opened, in the order of the format
  * (section 5): envelope, legacy switches, commitment policy, context; only then the keyring; then the commitment.
  */
-import { type ContentKey, newContentKey, storedContentKey, wipe } from '../crypto/content-key.ts';
+import { type ContentKey, deriveKey, newContentKey, storedContentKey, wipe } from '../crypto/content-key.ts';
 import { type Envelope, isKmsWrapping } from '../format/envelope.ts';
 import { checkContext, checkReadPolicy, type ReadPolicy } from '../format/read-policy.ts';
 import { assertStringMap, type StringMap } from '../format/string-map.ts';
@@ -23,14 +23,22 @@ export interface CreateContentKeyOptions extends ObjectName {
   readonly materialsDescription?: StringMap | undefined;
   /** Plaintext bytes, where known. */
   readonly length?: number | undefined;
+  /** What further keys are for; they come back in this order. */
+  readonly derive?: readonly Uint8Array[] | undefined;
   readonly signal?: AbortSignal | undefined;
+}
+
+/** A content key, and keys for other uses derived beside it. Whoever takes them overwrites them. */
+export interface OpenedKeys {
+  readonly contentKey: ContentKey;
+  readonly derived: readonly Uint8Array[];
 }
 
 /** A fresh content key with the envelope that will open it again. */
 export async function createContentKey(
   options: CreateContentKeyOptions,
-): Promise<{ contentKey: ContentKey; envelope: Record<string, string> }> {
-  const { keyring, suite, encryptionContext, materialsDescription, bucket, key, length, signal } = options;
+): Promise<OpenedKeys & { envelope: Record<string, string> }> {
+  const { keyring, suite, encryptionContext, materialsDescription, bucket, key, length, derive = [], signal } = options;
   const materials = await keyring.generateDataKey({
     suite,
     encryptionContext,
@@ -44,6 +52,7 @@ export async function createContentKey(
     const { wrappedKey, wrappingAlgorithm, description } = materials;
     return {
       contentKey,
+      derived: derive.map((info) => deriveKey(materials.dataKey, iv, info)),
       envelope: writeEnvelope({ suite, wrappedKey, wrappingAlgorithm, iv, commitment, description, length }),
     };
   } finally {
@@ -58,6 +67,8 @@ export interface OpenContentKeyOptions extends ObjectName {
   /** The context that the caller expects; none means the empty one. */
   readonly encryptionContext?: StringMap | undefined;
   readonly storedLength?: number | undefined;
+  /** What further keys are for; they come back in this order. */
+  readonly derive?: readonly Uint8Array[] | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -66,7 +77,12 @@ export interface OpenContentKeyOptions extends ObjectName {
  * @throws SealpipeError LEGACY_DISABLED, COMMITMENT_POLICY, CONTEXT_MISMATCH before the keyring is asked; then the keyring's
  */
 export async function openContentKey(options: OpenContentKeyOptions): Promise<ContentKey> {
-  const { keyring, envelope, policy, encryptionContext, bucket, key, storedLength, signal } = options;
+  return (await openKeys(options)).contentKey;
+}
+
+/** As {@link openContentKey}, with keys for other uses. */
+export async function openKeys(options: OpenContentKeyOptions): Promise<OpenedKeys> {
+  const { keyring, envelope, policy, encryptionContext, bucket, key, storedLength, derive = [], signal } = options;
   checkReadPolicy(envelope, policy);
   if (encryptionContext !== undefined) assertStringMap(encryptionContext, 'encryptionContext');
   checkContext(envelope, encryptionContext);
@@ -83,7 +99,8 @@ export async function openContentKey(options: OpenContentKeyOptions): Promise<Co
     signal,
   });
   try {
-    return storedContentKey(envelope, dataKey);
+    const contentKey = storedContentKey(envelope, dataKey);
+    return { contentKey, derived: derive.map((info) => deriveKey(dataKey, envelope.iv, info)) };
   } finally {
     wipe(dataKey);
   }

@@ -40,6 +40,11 @@ export interface UploadOptions {
   readonly materialsDescription?: StringMap | undefined;
   /** Where the envelope goes. Default: the object's metadata. */
   readonly storage?: EnvelopeStorage | undefined;
+  /**
+   * Path of a journal: with it an upload of a file goes on where it stopped, in this process or a later one, after a crash too. While
+   * there is something to go on with, a failure or an abort leaves the parts on S3 and the journal in place. Default: none.
+   */
+  readonly journal?: string | undefined;
   /** Leaves the parts of a failed upload on S3 (and their cost). They are of no further use. Default false. */
   readonly leavePartsOnError?: boolean | undefined;
   /** Tags of the object. */
@@ -151,7 +156,7 @@ export class EncryptedUpload extends EventEmitter<UploadEvents> {
         const stored = await runUploadAttempt(job, this.#observer(counts), combined);
         return { bucket: job.params.Bucket, key: job.params.Key, ...stored, ...counts };
       } catch (error) {
-        if (!isWorthRestarting(error)) throw error;
+        if (!isWorthRestarting(error, job)) throw error;
         if (counts.restarts >= allowed || !(await isRestartable(job.body)))
           throw restartRequired(error, { restarts: counts.restarts, allowed });
         counts.restarts += 1;
@@ -173,6 +178,7 @@ export class EncryptedUpload extends EventEmitter<UploadEvents> {
       materialsDescription,
       storage,
       leavePartsOnError,
+      journal,
       tags,
     } = this.#options;
     const tagging =
@@ -193,6 +199,7 @@ export class EncryptedUpload extends EventEmitter<UploadEvents> {
       partAttempts: partAttempts ?? 5,
       partTimeout: partTimeout ?? 300_000,
       leavePartsOnError: leavePartsOnError ?? false,
+      journal,
     };
   }
 
@@ -218,11 +225,11 @@ export class EncryptedUpload extends EventEmitter<UploadEvents> {
 }
 
 /** Failures of an attempt that another one under a fresh data key can do without. */
-function isWorthRestarting(error: unknown): error is SealpipeError {
-  return (
-    error instanceof SealpipeError &&
-    ['ERR_SEALPIPE_PART_FAILED', 'ERR_SEALPIPE_UPLOAD_UNKNOWN', 'ERR_SEALPIPE_SOURCE_CHANGED'].includes(error.code)
-  );
+function isWorthRestarting(error: unknown, { journal }: UploadJob): error is SealpipeError {
+  if (!(error instanceof SealpipeError)) return false;
+  if (error.code === 'ERR_SEALPIPE_UPLOAD_UNKNOWN') return true;
+  // With a journal, the parts that are stored are worth more than a new beginning: the same upload goes on when it is run again.
+  return journal === undefined && ['ERR_SEALPIPE_PART_FAILED', 'ERR_SEALPIPE_SOURCE_CHANGED'].includes(error.code);
 }
 
 function restartRequired(

@@ -1,10 +1,11 @@
-import { createSecretKey } from 'node:crypto';
+import { createSecretKey, timingSafeEqual } from 'node:crypto';
 import { crc32 } from 'node:zlib';
 import { ContentEncryptor, slices } from '../crypto/content-cipher.ts';
 import { type ContentKey, wipe } from '../crypto/content-key.ts';
 import type { FieldElement } from '../crypto/field.ts';
-import { assertWithinCounter, MessageSecrets, TagFold } from '../crypto/segment.ts';
+import { assertWithinCounter, MessageSecrets } from '../crypto/segment.ts';
 import { SealpipeError } from '../errors.ts';
+import { OrderedFold } from './ordered-fold.ts';
 import { PartBuffers } from './part-buffers.ts';
 import { wrongLength } from './part-failures.ts';
 import {
@@ -16,8 +17,9 @@ import {
   tagLength,
 } from './parts.ts';
 import type { SourceFile } from './upload-body.ts';
+import type { SealWorker } from './workers/inline-worker.ts';
 import { sharedMemory } from './workers/shared-memory.ts';
-import { nextSession, nextTask, type PoolWorker } from './workers/worker-pool.ts';
+import { nextSession, nextTask, PoolWorker } from './workers/worker-pool.ts';
 import type { RawAnswer } from './workers/worker-protocol.ts';
 
 /** Where the plaintext comes from: a file that the workers read, or chunks that are copied into shared memory. */
@@ -28,10 +30,23 @@ interface PlainPart {
   readonly number: number;
   readonly offset: number;
   readonly length: number;
-  readonly buffer: Buffer;
+  /** Undefined for a part that is stored already. */
+  readonly buffer: Buffer | undefined;
   /** Whether it is all there is. */
   readonly whole: boolean;
 }
+
+type WholePlainPart = PlainPart & { readonly buffer: Buffer };
+
+/** What an earlier process of the same upload has fixed, and stored. */
+export interface ResumedParts {
+  /** By part number: what its ciphertext is, by length and Z. */
+  readonly intents: ReadonlyMap<number, { readonly length: number; readonly z: FieldElement }>;
+  /** Part numbers that are on S3; each has an intent. */
+  readonly done: ReadonlySet<number>;
+}
+
+const nothingResumed: ResumedParts = { intents: new Map(), done: new Set() };
 
 /**
  * The parallel engine: parts are segments of one GCM message, encrypted in place by worker threads, in any order. Only the
@@ -41,20 +56,17 @@ export class ParallelParts implements PartProducer {
   readonly #contentKey: ContentKey;
   readonly #source: ParallelSource;
   readonly #plan: PartPlan;
-  readonly #takeWorkers: () => readonly PoolWorker[];
+  readonly #takeWorkers: () => readonly SealWorker[];
+  readonly #resumed: ResumedParts;
   /** Taken, and given the key, when there is more than one part. */
-  #workers: readonly PoolWorker[] = [];
+  #workers: readonly SealWorker[] = [];
   readonly #session = nextSession();
   readonly #buffers: PartBuffers;
   readonly #secrets: MessageSecrets;
-  readonly #fold: TagFold;
+  readonly #fold: OrderedFold;
   /** Where workers leave Z, an element for each part in memory. */
   readonly #zs: Int32Array;
   readonly #freeZs: number[];
-  /** Z of parts that are made before one with a lower number. */
-  readonly #ahead = new Map<number, { z: FieldElement; length: number }>();
-  #foldedParts = 0;
-  #waiting: { parts: number; resolve: () => void; reject: (error: Error) => void } | undefined;
   #tag: Promise<Uint8Array> | undefined;
   #length = 0;
   #closed = false;
@@ -64,15 +76,17 @@ export class ParallelParts implements PartProducer {
     contentKey: ContentKey,
     source: ParallelSource,
     plan: PartPlan,
-    takeWorkers: () => readonly PoolWorker[],
+    takeWorkers: () => readonly SealWorker[],
+    resumed: ResumedParts = nothingResumed,
   ) {
     this.#contentKey = contentKey;
     this.#source = source;
     this.#plan = plan;
     this.#takeWorkers = takeWorkers;
+    this.#resumed = resumed;
     this.#buffers = new PartBuffers(plan.partsInMemory, sharedMemory);
     this.#secrets = new MessageSecrets(contentKey);
-    this.#fold = new TagFold(contentKey, this.#secrets);
+    this.#fold = new OrderedFold(contentKey, this.#secrets);
     this.#zs = new Int32Array(new SharedArrayBuffer(plan.partsInMemory * 16));
     this.#freeZs = Array.from({ length: plan.partsInMemory }, (_, i) => i);
   }
@@ -86,42 +100,49 @@ export class ParallelParts implements PartProducer {
     this.#workers = [];
     this.#closed = true;
     this.#buffers.close();
-    this.#waiting?.reject(new SealpipeError('ABORTED', 'the upload has ended'));
+    this.#fold.close();
     wipe(this.#contentKey.key);
     this.#secrets.wipe();
-    this.#fold.wipe();
     this.#zs.fill(0);
-    for (const { z } of this.#ahead.values()) z.fill(0);
-    this.#ahead.clear();
+    for (const { z } of this.#resumed.intents.values()) z.fill(0);
   }
 
   async *parts(): AsyncGenerator<PendingPart> {
     let number = 0;
+    let last = 0;
     for await (const part of 'file' in this.#source
       ? this.#fileParts(this.#source.file)
       : this.#chunkParts(this.#source.chunks)) {
       number = part.number;
+      last = part.length;
       this.#length = part.offset + part.length;
       assertWithinCounter(this.#length);
-      if (part.whole) yield this.#sealWhole(part);
+      if (part.buffer === undefined) continue;
+      const plain = { ...part, buffer: part.buffer };
+      if (part.whole) yield this.#sealWhole(plain);
       // A full part is never touched again; one that is not full is the last, and takes the tag, or what fits of it.
-      else if (part.length === this.#plan.partSize(number)) yield this.#pending(part, this.#seal(part));
-      else {
-        yield* this.#end(part);
-        return;
-      }
+      else yield this.#pending(plain, last === this.#plan.partSize(number) ? this.#seal(plain) : this.#sealLast(plain));
     }
-    if (number > 1) yield this.#tagPart(number + 1, number, 0);
+    const fitting = Math.min(tagLength, this.#plan.partSize(number) - last);
+    if (number === 0 || (number === 1 && this.#length <= this.#plan.partSize(1)) || fitting === tagLength) return;
+    if (!this.#resumed.done.has(number + 1)) yield this.#tagPart(number + 1, number, fitting);
   }
 
-  /** Every part of a file is known beforehand; the workers read them. */
+  /** Every part of a file is known beforehand; the workers read them. What an earlier process has stored is not made again. */
   async *#fileParts({ identity }: SourceFile): AsyncGenerator<PlainPart> {
     const { size } = identity;
+    const { intents, done } = this.#resumed;
     for (let number = 1, offset = 0; offset < size || number === 1; number++) {
       const partSize = this.#plan.partSize(number);
       const length = Math.min(partSize, size - offset);
-      const buffer = await this.#buffers.acquire(number === 1 ? firstBufferLength(this.#plan) : partSize);
-      yield { number, offset, length, buffer, whole: length === size };
+      const intent = done.has(number) ? intents.get(number) : undefined;
+      if (intent !== undefined) {
+        this.#fold.add(number, Int32Array.from(intent.z), length);
+        yield { number, offset, length, buffer: undefined, whole: false };
+      } else {
+        const buffer = await this.#buffers.acquire(number === 1 ? firstBufferLength(this.#plan) : partSize);
+        yield { number, offset, length, buffer, whole: length === size };
+      }
       offset += length;
     }
   }
@@ -157,21 +178,24 @@ export class ParallelParts implements PartProducer {
     if (buffer !== undefined) yield { number, offset, length: filled, buffer, whole: number === 1 };
   }
 
-  /** The last plaintext, and the tag behind it; where that passes the part's size, in one part more. */
-  async *#end(part: PlainPart): AsyncGenerator<PendingPart> {
+  /** The last plaintext, and behind it the tag, or what fits of it. */
+  async #sealLast(part: WholePlainPart): Promise<SealedPart> {
     const fitting = Math.min(tagLength, this.#plan.partSize(part.number) - part.length);
-    const sealed = this.#seal(part).then(async (plain) =>
-      appended(plain, part.buffer, (await this.#tagAfter(part.number)).subarray(0, fitting)),
-    );
-    yield this.#pending(part, sealed);
-    if (fitting < tagLength) yield this.#tagPart(part.number + 1, part.number, fitting);
+    const sealed = await this.#seal(part);
+    return appended(sealed, part.buffer, (await this.#tagAfter(part.number)).subarray(0, fitting));
   }
 
   /** A part of the tag alone, from its byte `from` on. */
   #tagPart(number: number, after: number, from: number): PendingPart {
     const sealed = this.#tagAfter(after).then((tag) =>
       appended(
-        { number, bytes: Buffer.alloc(0), crc32: 0, plaintextLength: 0 },
+        {
+          number,
+          bytes: Buffer.alloc(0),
+          crc32: 0,
+          plaintextLength: 0,
+          segment: { offset: this.#length, length: 0, z: new Int32Array(4) },
+        },
         Buffer.alloc(tagLength),
         tag.subarray(from),
       ),
@@ -181,7 +205,7 @@ export class ParallelParts implements PartProducer {
   }
 
   /** An object of one part is sealed here and now, as plain GCM: waking a worker would take longer. */
-  #sealWhole(part: PlainPart): PendingPart {
+  #sealWhole(part: WholePlainPart): PendingPart {
     const seal = async (): Promise<SealedPart> => {
       if ('file' in this.#source) await this.#source.file.readInto(part.buffer.subarray(0, part.length));
       const encryptor = new ContentEncryptor(this.#contentKey);
@@ -202,13 +226,13 @@ export class ParallelParts implements PartProducer {
     return { ...this.#pending(part, seal()), whole: true };
   }
 
-  #pending({ number, buffer }: Pick<PlainPart, 'number' | 'buffer'>, sealed: Promise<SealedPart>): PendingPart {
+  #pending({ number, buffer }: Pick<WholePlainPart, 'number' | 'buffer'>, sealed: Promise<SealedPart>): PendingPart {
     // Whoever sends it hears of the failure; until then it must not count as unhandled.
     sealed.catch(() => undefined);
     return { number, whole: false, sealed, release: () => this.#buffers.release(buffer) };
   }
 
-  async #seal({ number, offset, length, buffer }: PlainPart): Promise<SealedPart> {
+  async #seal({ number, offset, length, buffer }: WholePlainPart): Promise<SealedPart> {
     const worker = this.#leastLoaded();
     const zIndex = this.#freeZs.pop();
     if (zIndex === undefined) throw new Error('internal error: more parts in the making than in memory');
@@ -225,53 +249,58 @@ export class ParallelParts implements PartProducer {
       fromFile: 'file' in this.#source,
     });
     const place = this.#zs.subarray(zIndex * 4, zIndex * 4 + 4);
-    this.#foldIn(number, { z: Int32Array.from(place), length });
+    const z = Int32Array.from(place);
     place.fill(0);
     this.#freeZs.push(zIndex);
-    const send: SealedPart['send'] = (request, { length: sent, signal }) => {
+    this.#compare(number, z, length);
+    const segment = { offset, length, z: Int32Array.from(z) };
+    this.#fold.add(number, z, length);
+    return {
+      number,
+      bytes: buffer.subarray(0, length),
+      crc32: crc,
+      plaintextLength: length,
+      segment,
+      send: this.#sendBy(worker, memory),
+    };
+  }
+
+  /** A part whose ciphertext an earlier process fixed must come out the same: else nothing of it may be sent under this key. */
+  #compare(number: number, z: FieldElement, length: number): void {
+    const intent = this.#resumed.intents.get(number);
+    if (intent === undefined || (intent.length === length && timingSafeEqual(intent.z, z))) return;
+    z.fill(0);
+    const path = 'file' in this.#source ? this.#source.file.path : 'the source';
+    throw new SealpipeError(
+      'SOURCE_CHANGED',
+      `${path} is not what it was when the upload was begun (part ${number} differs): to upload it as it is now, remove the journal and start afresh`,
+      { part: number },
+    );
+  }
+
+  /** Sends from the thread that sealed, where that is one of its own. */
+  #sendBy(worker: SealWorker, memory: SharedArrayBuffer): SealedPart['send'] {
+    if (!(worker instanceof PoolWorker)) return undefined;
+    return (request, { length, signal }) => {
       const task = nextTask();
       const onAbort = (): void => worker.post({ type: 'cancel', task });
       signal.addEventListener('abort', onAbort, { once: true });
       return worker
-        .run<RawAnswer>({ type: 'send', task, session: this.#session, memory, length: sent, request })
+        .run<RawAnswer>({ type: 'send', task, session: this.#session, memory, length, request })
         .finally(() => signal.removeEventListener('abort', onAbort));
     };
-    return { number, bytes: buffer.subarray(0, length), crc32: crc, plaintextLength: length, send };
   }
 
-  #foldIn(number: number, made: { z: FieldElement; length: number }): void {
-    this.#ahead.set(number, made);
-    for (
-      let next = this.#ahead.get(this.#foldedParts + 1);
-      next !== undefined;
-      next = this.#ahead.get(this.#foldedParts + 1)
-    ) {
-      this.#foldedParts += 1;
-      this.#ahead.delete(this.#foldedParts);
-      this.#fold.append(next.z, next.length);
-      next.z.fill(0);
-    }
-    this.#checkFolded();
-  }
-
-  /** The tag, once the given number of parts, all there are, is folded. */
+  /** The tag, once the given number of parts, all there are, is folded. Made once: under one data key one tag is released, ever. */
   #tagAfter(parts: number): Promise<Uint8Array> {
-    this.#tag ??= new Promise<void>((resolve, reject) => {
-      this.#waiting = { parts, resolve, reject };
-      this.#checkFolded();
-    }).then(async () => {
+    this.#tag ??= this.#fold.folded(parts).then(async () => {
       if ('file' in this.#source) await this.#source.file.verify();
-      // Made once: under one data key one tag is released, ever.
       return this.#fold.tag();
     });
     return this.#tag;
   }
 
-  #checkFolded(): void {
-    if (this.#waiting !== undefined && this.#foldedParts >= this.#waiting.parts) this.#waiting.resolve();
-  }
-
-  #leastLoaded(): PoolWorker {
+  #leastLoaded(): SealWorker {
     if (this.#closed) throw new SealpipeError('ABORTED', 'the upload has ended');
     if (this.#workers.length === 0) this.#open();
     return this.#workers.reduce((least, worker) => (worker.load < least.load ? worker : least));

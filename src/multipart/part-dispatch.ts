@@ -3,6 +3,7 @@ import { type errorCodes, SealpipeError } from '../errors.ts';
 import { throwIfAborted } from '../retry/retry-sends.ts';
 import { combineCrc32 } from './crc32-combine.ts';
 import type { InstructionFileSwap } from './instruction-file-swap.ts';
+import type { JournalSession } from './journal/journal-session.ts';
 import type { PartProducer, PendingPart, SealedPart } from './parts.ts';
 import { Semaphore } from './semaphore.ts';
 import type { UploadedObject, UploadJob, UploadObserver } from './upload-attempt.ts';
@@ -22,6 +23,7 @@ export interface PartDispatchOptions {
   /** The envelope's share of it: tells the object as ours. */
   readonly identity: Record<string, string>;
   readonly instructions: InstructionFileSwap | undefined;
+  readonly journal: JournalSession | undefined;
   /** Plaintext bytes, where known. */
   readonly length: number | undefined;
 }
@@ -56,18 +58,22 @@ export class PartDispatch {
 
   /** Sends everything. Rejects only when nothing is under way any more and the multipart upload is gone. */
   async run(): Promise<Finished> {
-    const { signal, producer } = this.#options;
+    const { signal, producer, journal } = this.#options;
     const onAbort = (): void => {
       this.#fail(new SealpipeError('ABORTED', 'the upload was aborted', { cause: signal.reason as unknown }));
     };
     signal.addEventListener('abort', onAbort, { once: true });
     try {
       throwIfAborted(signal);
-      return await this.#dispatch();
+      const finished = await this.#dispatch();
+      await journal?.complete();
+      return finished;
     } catch (error) {
       const failure = this.#fail(error);
       producer.close();
       await Promise.allSettled(this.#sending);
+      const { kept = false, note = '' } = (await journal?.fail(failure)) ?? {};
+      if (kept) throw note === '' ? failure : withNote(failure, note);
       if (this.#uploadId === undefined || this.#options.job.leavePartsOnError) throw failure;
       throw await this.#abort(this.#uploadId, failure);
     } finally {
@@ -76,13 +82,14 @@ export class PartDispatch {
   }
 
   async #dispatch(): Promise<Finished> {
-    const { producer, observer } = this.#options;
-    let fullObjectChecksum = false;
+    const { producer, observer, journal } = this.#options;
+    let fullObjectChecksum = this.#resume();
     for await (const part of producer.parts()) {
       if (this.#failure !== undefined) throw this.#failure;
       if (part.whole) return this.#putWhole(part);
       if (this.#uploadId === undefined) {
         ({ uploadId: this.#uploadId, fullObjectChecksum } = await this.#requests.create());
+        await journal?.created(this.#uploadId, fullObjectChecksum);
         observer.started(this.#uploadId);
       }
       this.#startSending(this.#uploadId, part);
@@ -90,6 +97,23 @@ export class PartDispatch {
     await Promise.all(this.#sending);
     if (this.#failure !== undefined) throw this.#failure;
     return this.#complete(this.#uploadId as string, { fullObjectChecksum, plaintextSize: producer.length });
+  }
+
+  /** Takes over what an earlier process has stored. @returns whether S3 checks the CRC-32 of the whole object */
+  #resume(): boolean {
+    const { journal, observer, length } = this.#options;
+    if (journal?.resumed === undefined) return false;
+    const { header, stored, intents } = journal.resumed;
+    this.#uploadId = header.uploadId;
+    observer.started(header.uploadId);
+    for (const part of stored) {
+      this.#stored.push(part);
+      observer.stored(
+        { number: part.number, plaintextLength: intents.get(part.number)?.length ?? 0, storedLength: part.length },
+        length,
+      );
+    }
+    return header.fullObjectChecksum;
   }
 
   #startSending(uploadId: string, part: PendingPart): void {
@@ -101,8 +125,11 @@ export class PartDispatch {
   }
 
   async #sendPart(uploadId: string, part: PendingPart): Promise<void> {
+    const { journal } = this.#options;
     const sealed = await part.sealed;
+    await journal?.intend(sealed);
     const stored = await this.#slots.run(() => this.#requests.uploadPart(uploadId, sealed));
+    journal?.finish(stored);
     this.#stored.push(stored);
     part.release();
     this.#tellStored(sealed);

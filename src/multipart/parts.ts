@@ -1,4 +1,5 @@
 /** The parts of an upload between an engine that makes them and the attempt that sends them. */
+import type { FieldElement } from '../crypto/field.ts';
 import type { RawAnswer, SignedRequest } from './workers/worker-protocol.ts';
 
 /** A part whose ciphertext is there, kept until S3 has acknowledged it: every send of it has these very bytes. */
@@ -11,6 +12,8 @@ export interface SealedPart {
   readonly crc32: number;
   /** Plaintext bytes in it, for progress. */
   readonly plaintextLength: number;
+  /** What a journal records of it; Z is secret, and overwritten by whoever recorded it. */
+  readonly segment?: { readonly offset: number; readonly length: number; readonly z: FieldElement } | undefined;
   /** Sends the bytes from the thread that made them, where they lie in its reach. */
   readonly send?:
     | ((request: SignedRequest, options: { length: number; signal: AbortSignal }) => Promise<RawAnswer>)

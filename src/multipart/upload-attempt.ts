@@ -1,6 +1,7 @@
 /**
  * One attempt at an upload under one data key. It ends with the object in place or with nothing of it left behind.
  */
+import { rm } from 'node:fs/promises';
 import type { S3Client } from '@aws-sdk/client-s3';
 import type { ContentKey } from '../crypto/content-key.ts';
 import { SealpipeError } from '../errors.ts';
@@ -12,6 +13,9 @@ import { divideEnvelope, joinMetadata } from '../format/write-envelope.ts';
 import type { Keyring } from '../keyrings/keyring.ts';
 import { createContentKey } from '../keyrings/open-content-key.ts';
 import { InstructionFileSwap } from './instruction-file-swap.ts';
+import { JournalSession, waitUntilSettled } from './journal/journal-session.ts';
+import { resumeUpload } from './journal/resume.ts';
+import { journalKeyInfo } from './journal/upload-journal.ts';
 import { ParallelParts } from './parallel-parts.ts';
 import { PartDispatch } from './part-dispatch.ts';
 import { growingPartSize, knownPartSize } from './part-sizes.ts';
@@ -19,6 +23,7 @@ import type { PartPlan, PartProducer } from './parts.ts';
 import { SerialParts } from './serial-parts.ts';
 import { type OpenBody, openBody, type UploadBody } from './upload-body.ts';
 import type { StoredObject, UploadParams } from './upload-requests.ts';
+import { InlineWorker, type SealWorker } from './workers/inline-worker.ts';
 import { takeWorkers } from './workers/worker-pool.ts';
 
 /** Everything an attempt needs; the same for each restart. */
@@ -40,6 +45,8 @@ export interface UploadJob {
   readonly partAttempts: number;
   readonly partTimeout: number;
   readonly leavePartsOnError: boolean;
+  /** Path of a file that a later process can finish the upload by. */
+  readonly journal: string | undefined;
 }
 
 /** What an attempt tells while it runs. */
@@ -74,50 +81,139 @@ export async function runUploadAttempt(
   const source = await openBody(job.body);
   try {
     const length = sourceLength(source, job.params.ContentLength);
-    const { client, keyring, suite, storage, params, encryptionContext, materialsDescription } = job;
-    const { Bucket: bucket, Key: key } = params;
-    const { contentKey, envelope } = await createContentKey({
-      keyring,
-      suite,
-      encryptionContext,
-      materialsDescription,
+    const beginning =
+      job.journal === undefined
+        ? await beginUpload(job, length, signal)
+        : await beginJournalled(job, source, job.journal, signal);
+    if (beginning.kind === 'completed') return beginning.object;
+    return await send({ ...job, partSize: beginning.partSize, storage: beginning.storage }, beginning, {
+      source,
       length,
-      bucket,
-      key,
+      observer,
       signal,
     });
-    const stop = new AbortController();
-    const producer = createProducer(job, { contentKey, source, length, stop: stop.signal });
-    try {
-      const { metadata, instructionFile } = divideEnvelope(envelope, storage);
-      const joined = joinMetadata(params.Metadata ?? {}, metadata);
-      const instructions =
-        instructionFile &&
-        new InstructionFileSwap({
-          client,
-          params,
-          key: `${key}${job.instructionSuffix}`,
-          content: instructionFile,
-          signal,
-        });
-      await instructions?.prepare();
-      const dispatch = new PartDispatch({
-        job,
-        observer,
-        producer,
-        stop,
-        signal,
-        metadata: joined,
-        identity: metadata,
-        instructions,
-        length,
-      });
-      return { ...(await dispatch.run()), envelope };
-    } finally {
-      producer.close();
-    }
   } finally {
     await source.close();
+  }
+}
+
+/** What an attempt starts from: a content key and its envelope, made now or by an earlier process. */
+interface Beginning {
+  readonly kind: 'begun';
+  readonly contentKey: ContentKey;
+  readonly envelope: Record<string, string>;
+  readonly storage: EnvelopeStorage;
+  readonly partSize: number;
+  readonly journal?: JournalSession | undefined;
+}
+
+async function beginUpload(job: UploadJob, length: number | undefined, signal: AbortSignal): Promise<Beginning> {
+  const { keyring, suite, storage, partSize, params, encryptionContext, materialsDescription } = job;
+  const names = { bucket: params.Bucket, key: params.Key };
+  const { contentKey, envelope } = await createContentKey({
+    keyring,
+    suite,
+    encryptionContext,
+    materialsDescription,
+    length,
+    ...names,
+    signal,
+  });
+  return { kind: 'begun', contentKey, envelope, storage, partSize };
+}
+
+/** As {@link beginUpload}, or where an earlier process stopped. */
+async function beginJournalled(
+  job: UploadJob,
+  { file }: OpenBody,
+  path: string,
+  signal: AbortSignal,
+): Promise<Beginning | { readonly kind: 'completed'; readonly object: UploadedObject }> {
+  const { client, keyring, suite, storage, partSize, params, encryptionContext, materialsDescription } = job;
+  if (file === undefined)
+    throw new TypeError('a journal was given, but the source is no file: only a file can be read again after a crash');
+  const outcome = await resumeUpload({ client, keyring, params, encryptionContext, file, path, signal });
+  if (outcome.kind === 'completed') {
+    const { envelope, source } = outcome.header;
+    const storedSize = storedLength(suite, source.size);
+    const parts = Math.ceil(storedSize / outcome.header.partSize);
+    await rm(path, { force: true });
+    return {
+      kind: 'completed',
+      object: { ...outcome.object, plaintextSize: source.size, storedSize, parts, envelope },
+    };
+  }
+  if (outcome.kind === 'resumed') {
+    const { contentKey, header } = outcome;
+    return {
+      kind: 'begun',
+      contentKey,
+      envelope: header.envelope,
+      storage: header.storage,
+      partSize: header.partSize,
+      journal: JournalSession.resume(path, outcome),
+    };
+  }
+  await waitUntilSettled(file, signal);
+  const names = { bucket: params.Bucket, key: params.Key };
+  const created = await createContentKey({
+    keyring,
+    suite,
+    encryptionContext,
+    materialsDescription,
+    length: file.identity.size,
+    ...names,
+    derive: [journalKeyInfo],
+    signal,
+  });
+  const { contentKey, envelope, derived } = created;
+  const size = knownPartSize(storedLength(suite, file.identity.size), partSize);
+  const header = { ...names, envelope, storage, partSize: size, source: file.identity };
+  return {
+    kind: 'begun',
+    contentKey,
+    envelope,
+    storage,
+    partSize: size,
+    journal: JournalSession.begin(path, header, derived[0] as Uint8Array),
+  };
+}
+
+async function send(
+  job: UploadJob,
+  { contentKey, envelope, journal }: Beginning,
+  {
+    source,
+    length,
+    observer,
+    signal,
+  }: { source: OpenBody; length: number | undefined; observer: UploadObserver; signal: AbortSignal },
+): Promise<UploadedObject> {
+  const { client, params, storage, instructionSuffix } = job;
+  const stop = new AbortController();
+  const producer = createProducer(job, { contentKey, source, length, journal, stop: stop.signal });
+  try {
+    const { metadata: identity, instructionFile } = divideEnvelope(envelope, storage);
+    const metadata = joinMetadata(params.Metadata ?? {}, identity);
+    const key = `${params.Key}${instructionSuffix}`;
+    const instructions =
+      instructionFile && new InstructionFileSwap({ client, params, key, content: instructionFile, signal });
+    await instructions?.prepare();
+    const dispatch = new PartDispatch({
+      job,
+      observer,
+      producer,
+      stop,
+      signal,
+      metadata,
+      identity,
+      instructions,
+      journal,
+      length,
+    });
+    return { ...(await dispatch.run()), envelope };
+  } finally {
+    producer.close();
   }
 }
 
@@ -141,10 +237,11 @@ interface ProducerContext {
   readonly contentKey: ContentKey;
   readonly source: OpenBody;
   readonly length: number | undefined;
+  readonly journal: JournalSession | undefined;
   readonly stop: AbortSignal;
 }
 
-function createProducer(job: UploadJob, { contentKey, source, length, stop }: ProducerContext): PartProducer {
+function createProducer(job: UploadJob, { contentKey, source, length, journal, stop }: ProducerContext): PartProducer {
   const { partSize, suite, queueSize } = job;
   const equal = length === undefined ? undefined : knownPartSize(storedLength(suite, length), partSize);
   const plan: PartPlan = {
@@ -154,10 +251,22 @@ function createProducer(job: UploadJob, { contentKey, source, length, stop }: Pr
     partsInMemory: queueSize + 1,
   };
   const chunks = untilStopped(source, stop);
-  if (job.workers === 0 || (length !== undefined && length < Math.max(parallelFrom, 2 * partSize)))
-    return new SerialParts(contentKey, chunks, plan);
-  return new ParallelParts(contentKey, source.file === undefined ? { chunks } : { file: source.file }, plan, () =>
-    takeWorkers(job.workers),
+  // A journal records Z of each part, which only segments have.
+  const segments =
+    journal !== undefined ||
+    (job.workers > 0 && (length === undefined || length >= Math.max(parallelFrom, 2 * partSize)));
+  if (!segments) return new SerialParts(contentKey, chunks, plan);
+  const workers = (): readonly SealWorker[] => (job.workers === 0 ? [new InlineWorker()] : takeWorkers(job.workers));
+  const resumed = journal?.resumed && {
+    intents: journal.resumed.intents,
+    done: new Set(journal.resumed.stored.map(({ number }) => number)),
+  };
+  return new ParallelParts(
+    contentKey,
+    source.file === undefined ? { chunks } : { file: source.file },
+    plan,
+    workers,
+    resumed,
   );
 }
 

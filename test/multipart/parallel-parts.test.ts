@@ -8,7 +8,7 @@ import { crc32 } from 'node:zlib';
 import type { ContentKey } from '../../src/crypto/content-key.ts';
 import { SealpipeError } from '../../src/errors.ts';
 import { committingSuite, gcmSuite } from '../../src/format/suites.ts';
-import { ParallelParts, type ParallelSource } from '../../src/multipart/parallel-parts.ts';
+import { ParallelParts, type ParallelSource, type ResumedParts } from '../../src/multipart/parallel-parts.ts';
 import type { PartPlan, PartProducer } from '../../src/multipart/parts.ts';
 import { SerialParts } from '../../src/multipart/serial-parts.ts';
 import { openBody } from '../../src/multipart/upload-body.ts';
@@ -228,4 +228,43 @@ test('closing in the middle ends everything that waits, and overwrites the key',
   assert.deepEqual(seen, [1, 2]);
   assert.ok(error instanceof SealpipeError && error.code === 'ERR_SEALPIPE_ABORTED');
   assert.ok(key.key.every((byte) => byte === 0));
+});
+
+test('a part that an earlier process fixed and that comes out different is refused: nothing of it is handed out', async () => {
+  const path = join(folder, 'forged');
+  const content = randomBytes(4 * partSize);
+  const key = newKey(true);
+  const fixed = async (
+    bytes: Buffer,
+    resumed?: ResumedParts,
+  ): Promise<Map<number, { length: number; z: Int32Array }>> => {
+    writeFileSync(path, bytes);
+    const body = await openBody({ path });
+    const file = body.file as NonNullable<typeof body.file>;
+    const copy = { ...key, key: Uint8Array.from(key.key) };
+    const producer = new ParallelParts(copy, { file }, plan(bytes.length, 2), () => takeWorkers(2), resumed);
+    const intents = new Map<number, { length: number; z: Int32Array }>();
+    try {
+      for await (const part of producer.parts()) {
+        const { segment } = await part.sealed;
+        if (segment !== undefined) intents.set(part.number, { length: segment.length, z: Int32Array.from(segment.z) });
+        part.release();
+      }
+    } finally {
+      producer.close();
+      await body.close();
+    }
+    return intents;
+  };
+  const intents = await fixed(content);
+  assert.equal(intents.size, 5);
+  const again = (): ResumedParts => ({
+    intents: new Map([...intents].map(([n, { length, z }]) => [n, { length, z: Int32Array.from(z) }])),
+    done: new Set([1]),
+  });
+  await fixed(content, again());
+  // Other bytes, as a write through mmap can leave them without a trace in the file's times.
+  const changed = Buffer.from(content);
+  changed[2 * partSize + 5]! ^= 1;
+  await assert.rejects(fixed(changed, again()), { code: 'ERR_SEALPIPE_SOURCE_CHANGED', part: 3 });
 });

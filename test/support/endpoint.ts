@@ -42,6 +42,8 @@ export class TestEndpoint {
 
   /** The requests that `run` makes, by operation. */
   async requestsOf(run: () => Promise<unknown>): Promise<Record<string, number>> {
+    // A request that was cut off is entered a moment after its caller has heard of it.
+    await this.local.requests.settled();
     this.local.requests.clear();
     await run();
     await this.local.requests.settled();
@@ -59,8 +61,8 @@ export class TestEndpoint {
     await this.client.send(new PutObjectCommand({ Bucket, Key, Body: body, Metadata: metadata }));
   }
 
-  async assertNoUploads(): Promise<void> {
-    const { Uploads } = await this.client.send(new ListMultipartUploadsCommand({ Bucket }));
+  async assertNoUploads(Prefix = ''): Promise<void> {
+    const { Uploads } = await this.client.send(new ListMultipartUploadsCommand({ Bucket, Prefix }));
     assert.deepEqual(Uploads ?? [], [], 'a multipart upload was left behind');
   }
 

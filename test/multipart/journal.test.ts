@@ -1,0 +1,281 @@
+import assert from 'node:assert/strict';
+import { fork } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import {
+  appendFileSync,
+  copyFileSync,
+  existsSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, beforeEach, test } from 'node:test';
+import { SealpipeError } from '../../src/errors.ts';
+import type { RequestLogEntry } from '../../src/local/index.ts';
+import type { UploadOptions } from '../../src/multipart/encrypted-upload.ts';
+import { Bucket, bytesOf, rejection, TestEndpoint } from '../support/endpoint.ts';
+
+const MiB = 1024 * 1024;
+const partSize = 5 * MiB;
+const folder = mkdtempSync(join(tmpdir(), 'sealpipe-journal-'));
+let endpoint: TestEndpoint;
+let count = 0;
+
+/** A source that has been at rest for long enough, and a journal for it. */
+function newSource(length: number): { path: string; content: Buffer; journal: string; Key: string } {
+  count += 1;
+  const path = join(folder, `source-${count}`);
+  const content = randomBytes(length);
+  writeFileSync(path, content);
+  utimesSync(path, Date.now() / 1000 - 60, Date.now() / 1000 - 60);
+  return { path, content, journal: join(folder, `journal-${count}`), Key: `object-${count}` };
+}
+
+before(async () => {
+  endpoint = await TestEndpoint.start();
+});
+beforeEach(() => {
+  endpoint.local.faults.clear();
+  endpoint.local.requests.clear();
+});
+after(async () => {
+  await endpoint.close();
+  rmSync(folder, { recursive: true });
+});
+
+const code = (error: unknown): string =>
+  error instanceof SealpipeError ? error.code.replace('ERR_SEALPIPE_', '') : String(error);
+const upload = (source: ReturnType<typeof newSource>, options: UploadOptions = {}): Promise<unknown> =>
+  endpoint
+    .encrypted()
+    .upload({ Bucket, Key: source.Key, Body: { path: source.path } }, { partSize, journal: source.journal, ...options })
+    .done();
+const read = async (Key: string): Promise<Buffer> => bytesOf((await endpoint.encrypted().get({ Bucket, Key })).body);
+
+/** No counter was used for two ciphertexts: every part that arrived whole under one upload id had the same bytes each time. */
+function assertNoCounterTwice(entries: readonly RequestLogEntry[]): void {
+  const seen = new Map<string, string>();
+  for (const { uploadId, partNumber, bodySha256, complete } of entries) {
+    if (!complete || bodySha256 === undefined) continue;
+    const place = `${uploadId} ${partNumber}`;
+    assert.equal(
+      seen.get(place) ?? bodySha256,
+      bodySha256,
+      `part ${partNumber} was sent with other bytes under the same key`,
+    );
+    seen.set(place, bodySha256);
+  }
+}
+
+for (const workers of [0, 2]) {
+  test(`an upload that fails in the middle goes on where it stopped, ${workers} workers`, async () => {
+    const source = newSource(6 * partSize + 77);
+    endpoint.local.faults.add({ operation: 'UploadPart', partNumber: 5, times: 'always', status: 503 });
+    const error = await rejection(upload(source, { workers, partAttempts: 2, queueSize: 2 }));
+    assert.equal(code(error), 'PART_FAILED');
+    assert.match((error as Error).message, /journal .* keeps what is stored: run the same again/);
+    assert.ok(existsSync(source.journal));
+    assert.equal(statSync(source.journal).mode & 0o777, 0o600);
+    const before = endpoint.local.requests
+      .all('UploadPart')
+      .filter(({ status }) => status === 200)
+      .map(({ partNumber }) => partNumber);
+    assert.ok(before.length >= 3);
+
+    endpoint.local.faults.clear();
+    const counts = await endpoint.requestsOf(() => upload(source, { workers }));
+    assert.equal(counts.CreateMultipartUpload, undefined);
+    assert.equal(counts['KMS.Decrypt'], 1);
+    assert.equal(counts['KMS.GenerateDataKey'], undefined);
+    assert.equal(counts.UploadPart, 7 - before.length);
+    assert.ok((await read(source.Key)).equals(source.content));
+    assert.equal(existsSync(source.journal), false);
+    await endpoint.assertNoUploads(source.Key);
+  });
+}
+
+test('an aborted upload keeps its journal and its parts; without a journal it keeps nothing', async () => {
+  const source = newSource(4 * partSize);
+  endpoint.local.faults.add({ operation: 'UploadPart', partNumber: [3, 4], delay: 5000 });
+  const controller = new AbortController();
+  setTimeout(() => controller.abort(), 700);
+  assert.equal(code(await rejection(upload(source, { signal: controller.signal }))), 'ABORTED');
+  assert.ok(existsSync(source.journal));
+  endpoint.local.faults.clear();
+  await upload(source);
+  assert.ok((await read(source.Key)).equals(source.content));
+  await endpoint.assertNoUploads(source.Key);
+});
+
+test('a source that was changed in between is refused before anything is sent', async () => {
+  for (const change of [
+    (path: string) => appendFileSync(path, 'x'),
+    (path: string) => writeFileSync(path, randomBytes(100), { flag: 'r+' }),
+    (path: string) => utimesSync(path, 1, 1),
+    (path: string, content: Buffer) => {
+      rmSync(path);
+      writeFileSync(path, content);
+    },
+  ]) {
+    const source = newSource(4 * partSize);
+    endpoint.local.faults.set([{ operation: 'UploadPart', partNumber: 3, times: 'always', status: 503 }]);
+    await rejection(upload(source, { partAttempts: 1 }));
+    endpoint.local.faults.clear();
+    change(source.path, source.content);
+    const counts = await endpoint.requestsOf(async () => {
+      const error = await rejection(upload(source));
+      assert.equal(code(error), 'SOURCE_CHANGED');
+      assert.match((error as Error).message, /remove the journal/);
+    });
+    assert.deepEqual(counts, {});
+    assert.ok(existsSync(source.journal));
+  }
+});
+
+test('a journal of another object, and a file that is none, are refused', async () => {
+  const source = newSource(3 * partSize);
+  endpoint.local.faults.set([{ operation: 'UploadPart', partNumber: 2, times: 'always', status: 503 }]);
+  await rejection(upload(source, { partAttempts: 1 }));
+  endpoint.local.faults.clear();
+  assert.equal(code(await rejection(upload({ ...source, Key: 'another' }))), 'JOURNAL_INVALID');
+  for (const content of ['', 'not a journal', randomBytes(5000)]) {
+    const broken = newSource(3 * partSize);
+    writeFileSync(broken.journal, content);
+    assert.equal(code(await rejection(upload(broken))), 'JOURNAL_INVALID');
+  }
+  await assert.rejects(
+    endpoint
+      .encrypted()
+      .upload({ Bucket, Key: 'k', Body: 'text' }, { journal: join(folder, 'none') })
+      .done(),
+    /a journal was given, but the source is no file/,
+  );
+});
+
+test('a damaged journal is an error, a torn one is cut back', async () => {
+  const source = newSource(6 * partSize);
+  endpoint.local.faults.set([{ operation: 'UploadPart', partNumber: 6, times: 'always', status: 503 }]);
+  await rejection(upload(source, { partAttempts: 1, queueSize: 1 }));
+  endpoint.local.faults.clear();
+  const whole = readFileSync(source.journal);
+  const header = 4 + whole.readUInt32BE(0);
+
+  for (const at of [20, header - 3, header + 2, header + 30, Math.floor((header + whole.length) / 2)]) {
+    const damaged = Buffer.from(whole);
+    damaged[at]! ^= 1;
+    writeFileSync(source.journal, damaged);
+    const error = await rejection(upload(source));
+    assert.ok(
+      ['JOURNAL_INVALID', 'ENVELOPE_INVALID', 'AUTHENTICATION_FAILED', 'SOURCE_CHANGED'].includes(code(error)),
+      `byte ${at}: ${String(error)}`,
+    );
+  }
+  // A tear anywhere in the records loses at most what it cut off.
+  writeFileSync(source.journal, whole);
+  truncateSync(source.journal, whole.length - 9);
+  appendFileSync(source.journal, randomBytes(4));
+  await upload(source);
+  assert.ok((await read(source.Key)).equals(source.content));
+});
+
+test('two uploads with one journal: the second is refused while the first runs', async () => {
+  const source = newSource(3 * partSize);
+  endpoint.local.faults.set([{ operation: 'UploadPart', delay: 400, times: 'always' }]);
+  const first = upload(source);
+  await new Promise((resolve) => setTimeout(resolve, 250));
+  assert.equal(code(await rejection(upload(source))), 'JOURNAL_BUSY');
+  await first;
+});
+
+test('a journal that was copied and resumed twice leads to a fresh start, never to a second ciphertext', async () => {
+  const source = newSource(9 * partSize);
+  endpoint.local.faults.set([{ operation: 'UploadPart', partNumber: 2, times: 'always', status: 503 }]);
+  await rejection(upload(source, { partAttempts: 1, queueSize: 1 }));
+  const copy = `${source.journal}-copy`;
+  copyFileSync(source.journal, copy);
+  endpoint.local.faults.set([{ operation: 'UploadPart', partNumber: 8, times: 'always', status: 503 }]);
+  await rejection(upload(source, { partAttempts: 1, queueSize: 1 }));
+  endpoint.local.faults.clear();
+  await upload({ ...source, journal: copy });
+  assert.ok((await read(source.Key)).equals(source.content));
+  assert.equal(endpoint.local.requests.count('CreateMultipartUpload'), 2);
+  // The first journal now finds its upload gone, and another object in its place: it starts afresh, too.
+  await upload(source);
+  assert.ok((await read(source.Key)).equals(source.content));
+  assertNoCounterTwice(endpoint.local.requests.all('UploadPart'));
+  await endpoint.assertNoUploads(source.Key);
+});
+
+test('an upload that had been completed is recognised by what is there', async () => {
+  const source = newSource(3 * partSize);
+  // All parts are stored, Complete is done, and the process hears of nothing any more.
+  endpoint.local.faults.set([
+    { operation: 'CompleteMultipartUpload', loseAnswer: true, times: 'always' },
+    { operation: 'HeadObject', times: 'always', status: 503 },
+  ]);
+  await rejection(upload(source, { partAttempts: 1 }));
+  endpoint.local.faults.clear();
+  assert.ok(existsSync(source.journal));
+  const counts = await endpoint.requestsOf(() => upload(source));
+  assert.deepEqual(counts, { 'KMS.Decrypt': 1, ListParts: 1, HeadObject: 1 });
+  assert.equal(existsSync(source.journal), false);
+});
+
+test('a small file needs no journal, and leaves none', async () => {
+  const source = newSource(1000);
+  await upload(source);
+  assert.equal(existsSync(source.journal), false);
+  assert.ok((await read(source.Key)).equals(source.content));
+});
+
+test('killed at random moments, the same call finishes the object, and sends again no more than was in flight', async (t) => {
+  const rounds = process.env.SLOW === undefined ? 3 : 20;
+  for (let round = 0; round < rounds; round++) {
+    const source = newSource(12 * partSize + 5);
+    // Slow enough for a process to be killed in the middle.
+    endpoint.local.faults.set([{ operation: 'UploadPart', delay: 60, times: 'always' }]);
+    endpoint.local.requests.clear();
+    let kills = 0;
+    for (;;) {
+      const child = fork(join(import.meta.dirname, '../support/journalled-upload.js'), [], {
+        execArgv: ['--no-warnings'],
+        env: {
+          ...process.env,
+          SEALPIPE_TEST_UPLOAD: JSON.stringify({
+            s3: endpoint.local.s3Config,
+            kms: endpoint.local.kmsConfig,
+            Bucket,
+            partSize,
+            ...source,
+            content: undefined,
+          }),
+        },
+        stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+      });
+      const ended = new Promise<{ status: number | null }>((resolve) =>
+        child.once('exit', (status) => resolve({ status })),
+      );
+      const timer = kills < 2 ? setTimeout(() => child.kill('SIGKILL'), 350 + Math.random() * 500) : undefined;
+      const { status } = await ended;
+      clearTimeout(timer);
+      if (status === 0) break;
+      assert.equal(status, null, 'the child failed by itself');
+      kills += 1;
+      await endpoint.local.requests.settled();
+    }
+    const sends = endpoint.local.requests.all('UploadPart');
+    assertNoCounterTwice(sends);
+    const arrived = sends.filter(({ complete }) => complete).length;
+    t.diagnostic(`${kills} kills, ${arrived} sends of 13 parts`);
+    assert.ok(arrived <= 13 + 4 * kills, `${arrived} sends of 13 parts after ${kills} kills`);
+    assert.ok((await read(source.Key)).equals(source.content));
+    assert.equal(existsSync(source.journal), false);
+    // A kill between Create and the journal's first sync leaves an upload that nobody knows of; everything else is cleaned up.
+  }
+});
