@@ -139,11 +139,11 @@ export class Exchange {
   async #faultyAnswer(service: Service): Promise<Answer | undefined> {
     const effect = this.#fault?.rule;
     if (effect === undefined) return undefined;
-    // Reading is what runs into these two; the operation must not come to its end before.
-    if (effect.resetRequestAfter !== undefined) await this.body.drain();
+    // Reading is what runs into this one; the operation must not come to its end before.
+    if (effect.resetRequestAfter !== undefined) await this.body.drain({ evenIfWaiting: true });
     const { status, code, message } = effect;
     if (status !== undefined) {
-      if (effect.early !== true) await this.body.drain();
+      if (effect.early !== true) await this.body.drain({ evenIfWaiting: true });
       const answer = service.faulty(this, { status, code, message });
       const { retryAfter } = effect;
       return retryAfter === undefined
@@ -151,7 +151,7 @@ export class Exchange {
         : { ...answer, headers: { ...answer.headers, 'retry-after': String(retryAfter) } };
     }
     if (effect.errorIn200 === true) {
-      await this.body.drain();
+      await this.body.drain({ evenIfWaiting: true });
       return { ...service.faulty(this, { status: 500, code, message }), status: 200 };
     }
     return undefined;
