@@ -3,7 +3,6 @@ import { createHash } from 'node:crypto';
 import { suite, test } from 'node:test';
 import { crc32 } from 'node:zlib';
 import {
-  type ChecksumAlgorithm,
   type CompletedPart,
   CompleteMultipartUploadCommand,
   CreateMultipartUploadCommand,
