@@ -1,7 +1,6 @@
 /** The process that {@link startLocalEndpointProcess} starts: an endpoint, ruled by messages from its parent. */
 
 import type { ChildAnswer, ChildCall } from './child.ts';
-import type { FaultRule } from './faults.ts';
 import { type LocalEndpoint, startLocalEndpoint } from './index.ts';
 
 let endpoint: LocalEndpoint | undefined;

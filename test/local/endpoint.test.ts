@@ -124,6 +124,25 @@ suite('an endpoint', () => {
     });
   });
 
+  test('over TLS a connection is cut where a rule says so, too', async () => {
+    await withEndpoint({ tls: true }, async (local, s3) => {
+      await s3.send(new CreateBucketCommand({ Bucket }));
+      const body = pattern(300_000);
+      await s3.send(new PutObjectCommand({ Bucket, Key: 'k', Body: body }));
+      for (const rule of [{ resetRequestAfter: 0 }, { resetResponseAfter: 0 }, { loseAnswer: true }]) {
+        local.faults.set([{ operation: 'GetObject', ...rule }]);
+        const failed = await failure(s3.send(new GetObjectCommand({ Bucket, Key: 'k' })));
+        assert.match(`${failed.code} ${failed.message}`, /ECONNRESET|socket hang up/);
+      }
+      for (const rule of [{ resetResponseAfter: 1000 }, { truncateAfter: 1000 }]) {
+        local.faults.set([{ operation: 'GetObject', ...rule }]);
+        const got = await s3.send(new GetObjectCommand({ Bucket, Key: 'k' }));
+        const failed = await failure(got.Body!.transformToByteArray());
+        assert.match(`${failed.code} ${failed.message}`, /ECONNRESET|aborted/);
+      }
+    });
+  });
+
   test('SSE-C keys go over TLS alone, unless this machine is trusted', async () => {
     const key = Buffer.alloc(32, 1);
     const customer = {

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
+import { request } from 'node:http';
+import { get } from 'node:https';
 import { after, before, beforeEach, suite, test } from 'node:test';
 import { DecryptCommand, GenerateDataKeyCommand, KMSClient } from '@aws-sdk/client-kms';
 import {
@@ -10,6 +12,7 @@ import {
   S3Client,
 } from '@aws-sdk/client-s3';
 import { type LocalEndpoint, startLocalEndpoint } from '../../src/local/index.ts';
+import { presign, signRequest } from './conformance/signer.ts';
 import { failure, pattern } from './conformance/target.ts';
 
 suite('the request log', () => {
@@ -132,14 +135,18 @@ suite('the request log', () => {
     );
     const keys = new KMSClient(secure.kmsConfig);
     const made = await keys.send(new GenerateDataKeyCommand({ KeyId: 'alias/sealpipe', KeySpec: 'AES_256' }));
+    const host = new URL(secure.endpoint).host;
+    const credentials = { accessKeyId: 'AK', secretAccessKey: 'SK', sessionToken: 'TOKEN-SECRET' };
+    const path = presign(credentials, { method: 'GET', path: `/${Bucket}/k`, host, region: 'us-east-1', expires: 60 });
+    await new Promise<void>((resolve, reject) => {
+      get(`${secure.endpoint}${path}`, { ca: secure.ca }, (response) => {
+        response.resume().on('end', resolve);
+      }).on('error', reject);
+    });
     await secure.requests.settled();
+    assert.match(secure.requests.all('GetObject')[0]!.query, /X-Amz-Security-Token=masked/);
     const text = JSON.stringify(secure.requests.all());
-    for (const secret of [
-      'TOKEN-SECRET',
-      key.toString('base64'),
-      Buffer.from(made.Plaintext!).toString('base64'),
-      'Signature=',
-    ]) {
+    for (const secret of ['TOKEN-SECRET', key.toString('base64'), Buffer.from(made.Plaintext!).toString('base64')]) {
       assert.ok(!text.includes(secret), `the log holds ${secret}`);
     }
     client.destroy();
@@ -166,6 +173,23 @@ suite('the request log', () => {
     await client.send(new PutObjectCommand({ Bucket, Key: 'k', Body: 'x' }));
     await bare.requests.settled();
     assert.ok(bare.requests.all().every((entry) => entry.bodySha256 === undefined));
+    const { host } = new URL(bare.endpoint);
+    const path = `/${Bucket}/forged`;
+    const { headers } = signRequest(local.credentials, {
+      method: 'PUT',
+      path,
+      headers: { host },
+      payload: 'a'.repeat(64),
+      region: 'us-east-1',
+    });
+    const status = await new Promise<number>((resolve, reject) => {
+      const sent = request(`${bare.endpoint}${path}`, { method: 'PUT', headers }, (response) => {
+        response.resume().on('end', () => resolve(response.statusCode ?? 0));
+      });
+      sent.on('error', reject);
+      sent.end('not what was signed');
+    });
+    assert.equal(status, 400);
     client.destroy();
     await bare.close();
   });

@@ -50,6 +50,9 @@ export interface Service {
 
 const secretHeaders = /^(authorization|x-amz-security-token|cookie)$|-customer-key$/;
 
+// The same in the query of a presigned URL.
+const secretParameters = /\b(x-amz-security-token|x-amz-[a-z-]*-customer-key)=[^&]*/gi;
+
 export class Exchange {
   readonly head: RequestHead;
   readonly subject: Subject;
@@ -210,7 +213,7 @@ export class Exchange {
       operation: subject.operation,
       method: head.method,
       path: head.rawPath,
-      query: head.rawQuery,
+      query: head.rawQuery.replace(secretParameters, '$1=masked'),
       ...(subject.bucket === undefined ? {} : { bucket: subject.bucket }),
       ...(subject.key === undefined ? {} : { key: subject.key }),
       ...(subject.versionId === undefined ? {} : { versionId: subject.versionId }),

@@ -3,6 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { AwsChunkedDecoder } from './aws-chunked.ts';
 import type { Pace } from './pace.ts';
+import { resetConnection } from './reset.ts';
 
 /** The connection is gone, by the client's doing or by a fault rule's: there is nobody to answer. */
 export class ConnectionGone extends Error {}
@@ -162,7 +163,7 @@ export class RequestBody {
   }
 
   #reset(): never {
-    this.#options.request.socket.resetAndDestroy();
+    resetConnection(this.#options.request.socket);
     throw new ConnectionGone('a fault rule reset the connection');
   }
 
