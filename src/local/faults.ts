@@ -162,7 +162,7 @@ function isOfKind(value: unknown, kind: (typeof kinds)[keyof FaultRule]): boolea
 }
 
 /** Checks a rule that may come from anywhere. @throws TypeError that names what is wrong with it */
-export function checkFaultRule(value: unknown): FaultRule {
+function checkFaultRule(value: unknown): FaultRule {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw new TypeError(`a fault rule must be an object, got ${JSON.stringify(value)}`);
   }

@@ -141,6 +141,38 @@ suite('the folder', () => {
     });
   });
 
+  test('a client that goes away in the middle holds nothing back', async () => {
+    const dir = newFolder();
+    await use(dir, async (local, s3) => {
+      await s3.send(new CreateBucketCommand({ Bucket }));
+      await s3.send(new PutObjectCommand({ Bucket, Key: 'k', Body: pattern(20 * MiB) }));
+      const host = new URL(local.endpoint).host;
+      const path = presign(local.credentials, {
+        method: 'GET',
+        path: `/${Bucket}/k`,
+        host,
+        region: local.region,
+        expires: 60,
+      });
+      for (const moment of ['request', 'response', 'data'] as const) {
+        await new Promise<void>((resolve) => {
+          const sent = request(`${local.endpoint}${path}`, (response) => {
+            if (moment === 'response') sent.destroy();
+            response.once('data', () => sent.destroy()).on('error', () => {});
+          });
+          sent.on('error', () => {});
+          sent.on('close', () => resolve());
+          sent.end(() => {
+            if (moment === 'request') setTimeout(() => sent.destroy(), 1);
+          });
+        });
+      }
+      await local.requests.settled();
+      await s3.send(new DeleteObjectCommand({ Bucket, Key: 'k' }));
+      assert.deepEqual(filesBelow(join(dir, 'blobs')), []);
+    });
+  });
+
   test('files are for their owner alone, and say what they are', async () => {
     const dir = newFolder();
     await use(dir, async (local, s3) => {

@@ -27,6 +27,11 @@ export interface Answer {
   readonly error?: string;
 }
 
+/** Lets go of the body of an answer that is not sent after all. */
+export function closeBody({ body }: Answer): void {
+  if (typeof body === 'object' && !Buffer.isBuffer(body)) body.close();
+}
+
 const pieceBytes = 512 * 1024;
 const smallBytes = 64 * 1024;
 const idleBuffers: Buffer[] = [];

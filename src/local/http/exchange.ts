@@ -7,7 +7,7 @@ import type { Authenticator } from '../auth/authenticator.ts';
 import { readClaim } from '../auth/claim.ts';
 import type { AppliedFault, FaultRules, FaultSubject } from '../faults.ts';
 import type { RequestLogEntry, RequestRecorder } from '../request-log.ts';
-import { type Answer, type Sending, sendAnswer } from './answer.ts';
+import { type Answer, closeBody, type Sending, sendAnswer } from './answer.ts';
 import type { Pace } from './pace.ts';
 import { ConnectionGone, RequestBody } from './request-body.ts';
 import type { RequestHead } from './request-head.ts';
@@ -130,7 +130,12 @@ export class Exchange {
       const instead = await this.#faultyAnswer(service);
       if (instead !== undefined) return instead;
       const answer = await service.answer(this);
-      await this.#receiveRest();
+      try {
+        await this.#receiveRest();
+      } catch (problem) {
+        closeBody(answer);
+        throw problem;
+      }
       return answer;
     } catch (problem) {
       if (problem instanceof ConnectionGone) throw problem;
