@@ -6,7 +6,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { FaultRule, FaultRules } from './faults.ts';
 import type { RequestRecorder } from './request-log.ts';
 
-export const controlPath = '/_sealpipe';
+const controlPath = '/_sealpipe';
 
 /** What `GET /_sealpipe` says. */
 export interface EndpointDescription {

@@ -39,7 +39,10 @@ export interface FaultEffect {
   readonly early?: boolean;
   /** Reset the connection (TCP RST) after this many bytes of the request's body; 0 is before any. Nothing is done. */
   readonly resetRequestAfter?: number;
-  /** Stop reading the request's body after this many bytes, for `stallMs` or until the client gives up. */
+  /**
+   * Stop reading the request's body after this many bytes, for `stallMs`. Without that the request is never answered, and what more
+   * comes of it is dropped after a second, which is how a client that gives up is noticed.
+   */
   readonly stallRequestAfter?: number;
   /** Do what was asked, then reset the connection after this many bytes of the answer's body; 0 is before its head. */
   readonly resetResponseAfter?: number;
@@ -159,7 +162,7 @@ function isOfKind(value: unknown, kind: (typeof kinds)[keyof FaultRule]): boolea
 }
 
 /** Checks a rule that may come from anywhere. @throws TypeError that names what is wrong with it */
-export function checkFaultRule(value: unknown): FaultRule {
+function checkFaultRule(value: unknown): FaultRule {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw new TypeError(`a fault rule must be an object, got ${JSON.stringify(value)}`);
   }

@@ -6,6 +6,7 @@ import { SealpipeError } from '../errors.ts';
 import { type FolderLock, lockFolder } from './storage/folder-lock.ts';
 
 const mark = 'sealpipe-local.json';
+const ownFiles = [mark, 'README.txt', 'lock', 'lock.takeover'];
 const layout = 1;
 
 const notice = `This folder belongs to a sealpipe local endpoint: an S3 and KMS for trying out and for tests.
@@ -34,7 +35,8 @@ function prepare(path: string): void {
   mkdirSync(path, { recursive: true, mode: 0o700 });
   const marked = join(path, mark);
   if (!existsSync(marked)) {
-    const others = readdirSync(path).filter((name) => name !== 'lock' && name !== 'lock.takeover');
+    // Another process may be making it an endpoint's folder this very moment: the lock decides between the two.
+    const others = readdirSync(path).filter((name) => !ownFiles.includes(name));
     if (others.length > 0) {
       throw new SealpipeError(
         'CONFIG_INVALID',

@@ -27,6 +27,7 @@ import { BucketStore } from './storage/store.ts';
 import { LocalCertificates } from './tls/certificates.ts';
 
 export type { LocalCredentials } from './auth/authenticator.ts';
+export { type LocalEndpointProcess, startLocalEndpointProcess } from './child.ts';
 export type { FaultEffect, FaultRule, FaultSelection, Faults, InstalledFault } from './faults.ts';
 export type { LocalEndpointOptions } from './options.ts';
 export type { RequestLog, RequestLogEntry } from './request-log.ts';

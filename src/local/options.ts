@@ -70,7 +70,7 @@ export interface CheckedOptions {
 }
 
 /** The key pair of an endpoint that was not given one. It protects nothing: what does is that only this machine reaches the port. */
-export const defaultCredentials: LocalCredentials = {
+const defaultCredentials: LocalCredentials = {
   accessKeyId: 'SEALPIPELOCALKEYPAIR',
   secretAccessKey: 'sealpipe-local-secret-access-key',
   userName: 'local',

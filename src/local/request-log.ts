@@ -10,7 +10,7 @@ export interface RequestLogEntry {
   readonly method: string;
   /** As sent, without the query. */
   readonly path: string;
-  /** As sent, without the question mark. Of a presigned URL it holds the signature. */
+  /** As sent, without the question mark, and with session tokens and SSE-C keys masked. Of a presigned URL it holds the signature. */
   readonly query: string;
   readonly bucket?: string;
   readonly key?: string;
@@ -69,7 +69,7 @@ export interface RequestLog extends Iterable<RequestLogEntry> {
 }
 
 /** Older entries are dropped beyond this many, so that an endpoint may run for ever. */
-const maximumEntries = 200_000;
+const maximumEntries = 50_000;
 
 function matches(entry: RequestLogEntry, operation: string): boolean {
   return operation.endsWith('*') ? entry.operation.startsWith(operation.slice(0, -1)) : entry.operation === operation;

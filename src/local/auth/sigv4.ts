@@ -36,7 +36,7 @@ export function splitCredential(
 }
 
 /** RFC 3986 encoding of UTF-8, as the signature wants it: everything but `A-Z a-z 0-9 - . _ ~`. */
-export function uriEncode(text: string): string {
+function uriEncode(text: string): string {
   return encodeURIComponent(text).replace(
     /[!'()*]/g,
     (character) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`,

@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { FaultEffect } from '../faults.ts';
 import { Pace } from './pace.ts';
 import { ConnectionGone } from './request-body.ts';
+import { resetConnection } from './reset.ts';
 
 /** A body that is read as it is sent. */
 export interface BodySource {
@@ -24,6 +25,11 @@ export interface Answer {
   readonly headLength?: number;
   /** AWS's code, when it is an error. */
   readonly error?: string;
+}
+
+/** Lets go of the body of an answer that is not sent after all. */
+export function closeBody({ body }: Answer): void {
+  if (typeof body === 'object' && !Buffer.isBuffer(body)) body.close();
 }
 
 const pieceBytes = 512 * 1024;
@@ -162,7 +168,7 @@ async function writeSource(writer: BodyWriter, source: BodySource): Promise<void
 function cut({ response, effect }: Sending): void {
   // Orderly: what was written goes out, then FIN, and the client sees less than Content-Length promised.
   if (effect?.truncateAfter !== undefined) response.socket?.destroySoon();
-  else response.socket?.resetAndDestroy();
+  else resetConnection(response.socket);
 }
 
 function applyHeadEffects(answer: Answer, effect: FaultEffect | undefined): Answer {
@@ -188,7 +194,7 @@ export async function sendAnswer(sending: Sending, original: Answer): Promise<vo
   const source = typeof body === 'object' && !Buffer.isBuffer(body) ? body : undefined;
   try {
     if (effect?.loseAnswer === true || effect?.resetResponseAfter === 0) {
-      response.socket?.resetAndDestroy();
+      resetConnection(response.socket);
       return;
     }
     const bytes = typeof body === 'string' ? Buffer.from(body, 'utf8') : Buffer.isBuffer(body) ? body : undefined;

@@ -7,7 +7,7 @@ import type { Authenticator } from '../auth/authenticator.ts';
 import { readClaim } from '../auth/claim.ts';
 import type { AppliedFault, FaultRules, FaultSubject } from '../faults.ts';
 import type { RequestLogEntry, RequestRecorder } from '../request-log.ts';
-import { type Answer, type Sending, sendAnswer } from './answer.ts';
+import { type Answer, closeBody, type Sending, sendAnswer } from './answer.ts';
 import type { Pace } from './pace.ts';
 import { ConnectionGone, RequestBody } from './request-body.ts';
 import type { RequestHead } from './request-head.ts';
@@ -49,6 +49,9 @@ export interface Service {
 }
 
 const secretHeaders = /^(authorization|x-amz-security-token|cookie)$|-customer-key$/;
+
+// The same in the query of a presigned URL.
+const secretParameters = /\b(x-amz-security-token|x-amz-[a-z-]*-customer-key)=[^&]*/gi;
 
 export class Exchange {
   readonly head: RequestHead;
@@ -127,7 +130,12 @@ export class Exchange {
       const instead = await this.#faultyAnswer(service);
       if (instead !== undefined) return instead;
       const answer = await service.answer(this);
-      await this.#receiveRest();
+      try {
+        await this.#receiveRest();
+      } catch (problem) {
+        closeBody(answer);
+        throw problem;
+      }
       return answer;
     } catch (problem) {
       if (problem instanceof ConnectionGone) throw problem;
@@ -139,11 +147,11 @@ export class Exchange {
   async #faultyAnswer(service: Service): Promise<Answer | undefined> {
     const effect = this.#fault?.rule;
     if (effect === undefined) return undefined;
-    // Reading is what runs into these two; the operation must not come to its end before.
-    if (effect.resetRequestAfter !== undefined) await this.body.drain();
+    // Reading is what runs into this one; the operation must not come to its end before.
+    if (effect.resetRequestAfter !== undefined) await this.body.drain({ evenIfWaiting: true });
     const { status, code, message } = effect;
     if (status !== undefined) {
-      if (effect.early !== true) await this.body.drain();
+      if (effect.early !== true) await this.body.drain({ evenIfWaiting: true });
       const answer = service.faulty(this, { status, code, message });
       const { retryAfter } = effect;
       return retryAfter === undefined
@@ -151,7 +159,7 @@ export class Exchange {
         : { ...answer, headers: { ...answer.headers, 'retry-after': String(retryAfter) } };
     }
     if (effect.errorIn200 === true) {
-      await this.body.drain();
+      await this.body.drain({ evenIfWaiting: true });
       return { ...service.faulty(this, { status: 500, code, message }), status: 200 };
     }
     return undefined;
@@ -210,7 +218,7 @@ export class Exchange {
       operation: subject.operation,
       method: head.method,
       path: head.rawPath,
-      query: head.rawQuery,
+      query: head.rawQuery.replace(secretParameters, '$1=masked'),
       ...(subject.bucket === undefined ? {} : { bucket: subject.bucket }),
       ...(subject.key === undefined ? {} : { key: subject.key }),
       ...(subject.versionId === undefined ? {} : { versionId: subject.versionId }),

@@ -3,6 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { AwsChunkedDecoder } from './aws-chunked.ts';
 import type { Pace } from './pace.ts';
+import { resetConnection } from './reset.ts';
 
 /** The connection is gone, by the client's doing or by a fault rule's: there is nobody to answer. */
 export class ConnectionGone extends Error {}
@@ -24,6 +25,9 @@ export interface RequestBodyOptions {
   readonly stallAfter: number | undefined;
   readonly stallMs: number | undefined;
 }
+
+/** How long a stall without end leaves a request's bytes unread. */
+const unreadMs = 1000;
 
 /** The body of one request: decoded, counted and hashed as it is read, by whoever reads it, to its end or to where it broke. */
 export class RequestBody {
@@ -103,15 +107,11 @@ export class RequestBody {
   // The iterator is held by hand, since leaving a for-await loop over a request destroys its socket, and with it the answer.
   async #next(): Promise<Buffer | undefined> {
     if (this.#complete) return undefined;
-    const { request, response, pace } = this.#options;
-    if (this.#source === undefined) {
-      if (this.#options.expectsContinue) response.writeContinue();
-      this.#source = request.iterator({ destroyOnReturn: false });
-    }
+    const { request, pace } = this.#options;
     await this.#applyFaults();
     let result: IteratorResult<Buffer>;
     try {
-      result = await this.#source.next();
+      result = await this.#open().next();
     } catch (cause) {
       throw new ConnectionGone('the client went away while sending', { cause });
     }
@@ -127,31 +127,53 @@ export class RequestBody {
     return result.value;
   }
 
+  #open(): AsyncIterator<Buffer> {
+    const { request, response, expectsContinue } = this.#options;
+    if (this.#source === undefined) {
+      if (expectsContinue) response.writeContinue();
+      this.#source = request.iterator({ destroyOnReturn: false });
+    }
+    return this.#source;
+  }
+
   async #applyFaults(): Promise<void> {
-    const { resetAfter, stallAfter, stallMs, request } = this.#options;
+    const { resetAfter, stallAfter } = this.#options;
     if (resetAfter !== undefined && this.#wireBytes >= resetAfter) this.#reset();
     if (stallAfter !== undefined && this.#wireBytes >= stallAfter && !this.#stalled) {
       this.#stalled = true;
-      const gone = new AbortController();
-      request.socket.once('close', () => gone.abort());
-      try {
-        // Node keeps no timer beyond 2^31 ms; a stall without end is one of that length.
-        await sleep(stallMs ?? 2 ** 31 - 1, undefined, { signal: gone.signal });
-      } catch {
-        throw new ConnectionGone('the client gave up during a stall');
-      }
+      await this.#stall();
     }
   }
 
+  async #stall(): Promise<void> {
+    const { stallMs, request } = this.#options;
+    const gone = new AbortController();
+    request.socket.once('close', () => gone.abort());
+    try {
+      await sleep(stallMs ?? unreadMs, undefined, { signal: gone.signal });
+      if (stallMs !== undefined) return;
+      // A client that went away is noticed only by reading on: what comes is dropped, and never answered.
+      while ((await this.#open().next()).done !== true);
+      // Node keeps no timer beyond 2^31 ms.
+      await sleep(2 ** 31 - 1, undefined, { signal: gone.signal });
+    } catch {
+      // Told below: whatever it was, nobody is there any more.
+    }
+    throw new ConnectionGone('the client gave up during a stall');
+  }
+
   #reset(): never {
-    this.#options.request.socket.resetAndDestroy();
+    resetConnection(this.#options.request.socket);
     throw new ConnectionGone('a fault rule reset the connection');
   }
 
-  /** Reads what is left and drops it, so that the log knows the whole body and the connection can be used again. */
-  async drain(): Promise<void> {
-    // Leave to send was never given: the client keeps its body.
-    if (this.awaitsContinue) return;
+  /**
+   * Reads what is left and drops it, so that the log knows the whole body and the connection can be used again.
+   *
+   * @param options.evenIfWaiting ask for the body of a client that waits for leave to send it; else that one keeps its body
+   */
+  async drain(options: { readonly evenIfWaiting?: boolean } = {}): Promise<void> {
+    if (this.awaitsContinue && options.evenIfWaiting !== true) return;
     const chunks = this[Symbol.asyncIterator]();
     try {
       for await (const _ of chunks);

@@ -248,7 +248,7 @@ export class KmsKeys {
   }
 }
 
-export function defaultPolicy(accountId: string): string {
+function defaultPolicy(accountId: string): string {
   return JSON.stringify({
     Version: '2012-10-17',
     Id: 'key-default-1',

@@ -22,7 +22,7 @@ export function validation(message: string): KmsError {
 }
 
 /** The document of an error. Some of KMS's have no message at all. */
-export function kmsErrorDocument(error: { readonly code: string; readonly message: string }): string {
+function kmsErrorDocument(error: { readonly code: string; readonly message: string }): string {
   return JSON.stringify(error.message === '' ? { __type: error.code } : { __type: error.code, message: error.message });
 }
 

@@ -25,7 +25,7 @@ const otherKeys = [
 ];
 
 /** Condition keys (in lower case) that requests can be asked for. */
-export function supportsS3ConditionKey(key: string): boolean {
+function supportsS3ConditionKey(key: string): boolean {
   return key.startsWith('s3:x-amz-') || key in queryKeys || key in headerKeys || otherKeys.includes(key);
 }
 

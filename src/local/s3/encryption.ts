@@ -10,7 +10,7 @@ import type { S3Call, S3Service } from './call.ts';
 import { S3Error } from './s3-error.ts';
 
 const sse = 'x-amz-server-side-encryption';
-export const customerHeaders = 'x-amz-server-side-encryption-customer';
+const customerHeaders = 'x-amz-server-side-encryption-customer';
 export const copySourceCustomerHeaders = 'x-amz-copy-source-server-side-encryption-customer';
 
 /** The customer's key of a request. */

@@ -199,7 +199,7 @@ export function defaultS3Message(code: string): string {
 }
 
 /** S3's error document. */
-export function errorDocument(
+function errorDocument(
   error: {
     readonly code: string;
     readonly message: string;

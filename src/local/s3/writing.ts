@@ -51,10 +51,7 @@ export function readProperties(
 }
 
 /** What an answer to a write says of the new version. */
-export function writtenHeaders(
-  version: ObjectVersion,
-  options: { readonly versioned: boolean },
-): Record<string, string> {
+function writtenHeaders(version: ObjectVersion, options: { readonly versioned: boolean }): Record<string, string> {
   return {
     etag: quoted(version.etag),
     ...checksumHeaders(version),

@@ -32,12 +32,14 @@ export function sliceSegments(segments: readonly Segment[], start: number, end: 
 }
 
 const batchBytes = 1024 * 1024; // what is gathered before it is written
-const smallBytes = 256 * 1024; // bodies up to this are written in one go at their end
+const smallBytes = 64 * 1024; // bodies up to this share files: making a file costs more than writing them
+const packBytes = 16 * 1024 * 1024; // where a shared file is left, so that what it holds of deleted bodies stays bounded
 
 export class BlobStore {
   readonly #folder: string;
   readonly #references = new Map<string, number>();
   readonly #madeFolders = new Set<string>();
+  #pack: { readonly name: string; readonly file: number; size: number } | undefined;
 
   constructor(folder: string) {
     this.#folder = folder;
@@ -95,6 +97,37 @@ export class BlobStore {
     return swept;
   }
 
+  /** Appends a small body to a blob that several share. */
+  append(pieces: readonly Buffer[], length: number): Segment {
+    if (this.#pack !== undefined && this.#pack.size + length > packBytes) this.#endPack();
+    if (this.#pack === undefined) {
+      const name = this.newName();
+      this.#pack = { name, file: fs.openSync(this.path(name), 'wx', 0o600), size: 0 };
+      // Held while it is written to, as everything in it may be deleted meanwhile.
+      this.retain([{ blob: name, start: 0, length: 0 }]);
+    }
+    const { name, file, size } = this.#pack;
+    const bytes = pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces);
+    // At a position of its own: what a full disk cut short is written over by the next.
+    for (let written = 0; written < length; ) {
+      written += fs.writeSync(file, bytes, written, length - written, size + written);
+    }
+    this.#pack.size += length;
+    return { blob: name, start: size, length };
+  }
+
+  #endPack(): void {
+    if (this.#pack === undefined) return;
+    fs.closeSync(this.#pack.file);
+    const { name } = this.#pack;
+    this.#pack = undefined;
+    this.release([{ blob: name, start: 0, length: 0 }]);
+  }
+
+  close(): void {
+    this.#endPack();
+  }
+
   /** A writer of a new blob, which exists for others only once its name is in a record. */
   writer(): BlobWriter {
     return new BlobWriter(this);
@@ -106,10 +139,10 @@ export class BlobStore {
   }
 }
 
-/** Writes one blob, in batches, at most two of which are in memory. */
+/** Writes one body, in batches, at most two of which are in memory. */
 export class BlobWriter {
   readonly #store: BlobStore;
-  readonly name: string;
+  #name: string | undefined;
   #file: FileHandle | undefined;
   #batch: Buffer[] = [];
   #batchLength = 0;
@@ -118,7 +151,6 @@ export class BlobWriter {
 
   constructor(store: BlobStore) {
     this.#store = store;
-    this.name = store.newName();
   }
 
   /** Bytes given so far. */
@@ -142,7 +174,8 @@ export class BlobWriter {
     let length = this.#batchLength;
     this.#batch = [];
     this.#batchLength = 0;
-    this.#file ??= await openFile(this.#store.path(this.name), 'wx', 0o600);
+    this.#name ??= this.#store.newName();
+    this.#file ??= await openFile(this.#store.path(this.#name), 'wx', 0o600);
     while (length > 0) {
       const { bytesWritten } = await this.#file.writev(batch);
       length -= bytesWritten;
@@ -150,41 +183,22 @@ export class BlobWriter {
     }
   }
 
-  /** The blob is whole. @returns a segment for all of it, or none for no bytes */
+  /** The body is whole. @returns where it lies; no segment for no bytes */
   async finish(): Promise<Segment[]> {
     if (this.#length === 0) return [];
-    if (this.#file === undefined && this.#length <= smallBytes) {
-      await this.#writing;
-      this.#writeSmall();
-    } else {
-      await this.#writing;
-      if (this.#batchLength > 0) await this.#flush();
-      await this.#file?.close();
-      this.#file = undefined;
-    }
-    return [{ blob: this.name, start: 0, length: this.#length }];
+    if (this.#name === undefined && this.#length <= smallBytes) return [this.#store.append(this.#batch, this.#length)];
+    await this.#writing;
+    if (this.#batchLength > 0) await this.#flush();
+    await this.#file?.close();
+    this.#file = undefined;
+    return [{ blob: this.#name!, start: 0, length: this.#length }];
   }
 
-  // One open, one write, one close, without rounds through the thread pool: several times as fast for small bodies.
-  #writeSmall(): void {
-    const file = openSync(this.#store.path(this.name), 'wx', 0o600);
-    try {
-      let length = this.#batchLength;
-      while (length > 0) {
-        const written = fs.writevSync(file, this.#batch);
-        length -= written;
-        if (length > 0) dropWritten(this.#batch, written);
-      }
-    } finally {
-      fs.closeSync(file);
-    }
-  }
-
-  /** The blob is not wanted. */
+  /** The body is not wanted. A small one leaves its bytes in the shared blob until that is deleted. */
   async discard(): Promise<void> {
     await this.#writing.catch(() => {});
     await this.#file?.close().catch(() => {});
-    this.#store.discard(this.name);
+    if (this.#name !== undefined) this.#store.discard(this.#name);
   }
 }
 

@@ -45,12 +45,6 @@ export class SortedKeys {
     for (let at = lowerBound(sorted, start); at < sorted.length; at++) yield sorted[at]!;
   }
 
-  /** The first key that is `start` or after it. */
-  first(start: string): string | undefined {
-    const sorted = this.#merged();
-    return sorted[lowerBound(sorted, start)];
-  }
-
   #merged(): readonly string[] {
     if (this.#added.size > 0) {
       if (this.#added.size < 8) {

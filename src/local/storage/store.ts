@@ -64,5 +64,6 @@ export class BucketStore {
 
   close(): void {
     for (const bucket of this.#buckets.values()) bucket.close();
+    this.blobs.close();
   }
 }

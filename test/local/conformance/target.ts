@@ -190,15 +190,21 @@ export function skipWithoutKms(context: TestContext): boolean {
 }
 
 /** What an SDK call failed with. */
-export async function failure(
-  call: Promise<unknown>,
-): Promise<{ name: string; message: string; status: number | undefined; error: Record<string, unknown> }> {
+export async function failure(call: Promise<unknown>): Promise<{
+  name: string;
+  message: string;
+  /** HTTP status, where an answer came. */
+  status: number | undefined;
+  /** Of a broken connection. */
+  code: string | undefined;
+}> {
   try {
     await call;
   } catch (error) {
     const { name, message } = error as Error;
     const status = (error as { $metadata?: { httpStatusCode?: number } }).$metadata?.httpStatusCode;
-    return { name, message, status, error: error as Record<string, unknown> };
+    const { code } = error as { code?: string };
+    return { name, message, status, code };
   }
   throw new Error('the call succeeded, a failure was expected');
 }
