@@ -86,8 +86,7 @@ export class JournalSession {
     this.#beginning?.secret.fill(0);
     const final = failure instanceof SealpipeError && finalFailures.includes(failure.code);
     // A source that is not what an earlier process began with is refused; what to do with what that left is the caller's to say.
-    const refused =
-      final && this.#resumed !== undefined && (failure).code === 'ERR_SEALPIPE_SOURCE_CHANGED';
+    const refused = final && this.#resumed !== undefined && failure.code === 'ERR_SEALPIPE_SOURCE_CHANGED';
     if (this.#journal === undefined) return { kept: false, note: '' };
     if (final && !refused) {
       await this.#journal.remove();
