@@ -30,6 +30,7 @@ export type { GetOptions, GetParams, GetResult } from './objects/get-object.ts';
 export type { HeadOptions, HeadResult } from './objects/head-object.ts';
 export type { ListEntry, ListOptions, ListParams } from './objects/list-objects.ts';
 export type { ObjectAddress } from './objects/object-setting.ts';
+export { type WithEncryptionOptions, withEncryption } from './objects/with-encryption/with-encryption.ts';
 export { createDecryptStream, type DecryptStreamOptions, type ReleaseRule } from './streams/decrypt-stream.ts';
 export { createEncryptStream, type EncryptStream, type EncryptStreamOptions } from './streams/encrypt-stream.ts';
 export { type ByteTransform, createDecryptWebStream, createEncryptWebStream } from './streams/web-streams.ts';

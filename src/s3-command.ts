@@ -37,15 +37,22 @@ export function withLeanBody<C extends TunableCommand>(command: C): C {
   const lean =
     (next: Next): Next =>
     (args) => {
-      const request = args.request as NonNullable<typeof args.request>;
-      if (request.protocol === 'https:' || isLoopback(request.hostname ?? '')) {
-        request.headers['x-amz-content-sha256'] = 'UNSIGNED-PAYLOAD';
-      }
-      delete request.headers.Expect;
+      if (args.request !== undefined) leanRequest(args.request);
       return next(args);
     };
   add(command, lean, { name: 'sealpipeLeanBody', step: 'build', priority: 'low' });
   return command;
+}
+
+/** What {@link withLeanBody} does to a request that is about to be signed. */
+export function leanRequest(request: NonNullable<MiddlewareArguments['request']>): void {
+  const { headers } = request;
+  const hasBody = headers['content-length'] !== undefined || headers['Content-Length'] !== undefined;
+  const chunked = (headers['x-amz-content-sha256'] ?? '').startsWith('STREAMING-');
+  if (hasBody && !chunked && (request.protocol === 'https:' || isLoopback(request.hostname ?? '')))
+    headers['x-amz-content-sha256'] = 'UNSIGNED-PAYLOAD';
+  delete headers.Expect;
+  delete headers['x-amz-checksum-mode'];
 }
 
 /**

@@ -114,9 +114,14 @@ export async function deleteObjects(
 }
 
 /** The key of an object's instruction file, if there is one: only what is marked as such is taken for one. */
-async function findInstructionFile(
+export async function findInstructionFile(
   client: S3Client,
-  { Bucket, Key, RequestPayer, ExpectedBucketOwner }: DeleteParams,
+  {
+    Bucket,
+    Key,
+    RequestPayer,
+    ExpectedBucketOwner,
+  }: Pick<DeleteParams, 'Bucket' | 'Key' | 'RequestPayer' | 'ExpectedBucketOwner'>,
   suffix: string = defaultInstructionSuffix,
   signal: AbortSignal | undefined,
 ): Promise<string | undefined> {

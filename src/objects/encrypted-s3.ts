@@ -1,11 +1,10 @@
 import type { Readable } from 'node:stream';
 import type { S3Client } from '@aws-sdk/client-s3';
 import { defaultInstructionSuffix, type EnvelopeStorage } from '../format/envelope.ts';
-import { assertCommitmentPolicy, type ReadPolicy, writingSuite } from '../format/read-policy.ts';
-import { assertStringMap, type StringMap } from '../format/string-map.ts';
+import type { ReadPolicy } from '../format/read-policy.ts';
+import type { StringMap } from '../format/string-map.ts';
 import type { WritableSuiteName } from '../format/suites.ts';
 import type { Keyring } from '../keyrings/keyring.ts';
-import { isKeyring } from '../keyrings/provider.ts';
 import { EncryptedUpload, type EncryptedUploadParams, type UploadOptions } from '../multipart/encrypted-upload.ts';
 import { type UploadWriteStream, uploadWriteStream } from '../multipart/upload-write-stream.ts';
 import {
@@ -21,7 +20,7 @@ import { type GetOptions, type GetParams, type GetResult, getObject } from './ge
 import { type HeadOptions, type HeadResult, headObject } from './head-object.ts';
 import { type ListEntry, type ListOptions, type ListParams, listObjects } from './list-objects.ts';
 import { ObjectReadStream } from './object-read-stream.ts';
-import type { ObjectAddress, ObjectSetting } from './object-setting.ts';
+import { type ObjectAddress, type ObjectSetting, objectSetting } from './object-setting.ts';
 
 export interface EncryptedS3Options extends ReadPolicy {
   /** Every request goes through this client; it is not changed, and not destroyed. */
@@ -47,28 +46,7 @@ export class EncryptedS3 {
    * @throws SealpipeError COMMITMENT_POLICY when suite and policy contradict each other
    */
   constructor(options: EncryptedS3Options) {
-    const { client, keyring, suite, storage = 'metadata', encryptionContext, ...policy } = options;
-    if (typeof (client as Partial<S3Client> | undefined)?.send !== 'function')
-      throw new TypeError('client is missing: expected an S3Client of @aws-sdk/client-s3');
-    if (!isKeyring(keyring))
-      throw new TypeError(
-        'keyring is missing: expected kmsKeyring(…), aesKeyring(…), rsaKeyring(…) or one of your own',
-      );
-    if (policy.commitmentPolicy !== undefined) assertCommitmentPolicy(policy.commitmentPolicy);
-    if (storage !== 'metadata' && storage !== 'instruction-file')
-      throw new TypeError(`storage is ${JSON.stringify(storage)}, expected 'metadata' or 'instruction-file'`);
-    if (policy.plaintext !== undefined && policy.plaintext !== 'refuse' && policy.plaintext !== 'allow') {
-      throw new TypeError(`plaintext is ${JSON.stringify(policy.plaintext)}, expected 'refuse' or 'allow'`);
-    }
-    if (encryptionContext !== undefined) assertStringMap(encryptionContext, 'encryptionContext');
-    this.#setting = {
-      client,
-      keyring,
-      suite: writingSuite(policy.commitmentPolicy, suite),
-      storage,
-      policy,
-      encryptionContext,
-    };
+    this.#setting = objectSetting(options);
   }
 
   /**

@@ -59,19 +59,30 @@ export async function getObject(
 ): Promise<GetResult> {
   assertAddress(params);
   refuseRanges(params);
-  const { client, policy } = setting;
-  const { signal, idleTimeout = 60_000 } = options;
-  const { Bucket, Key } = params;
+  const { client } = setting;
+  const { signal } = options;
   const answer = await client
     .send(withoutResponseChecksum(new GetObjectCommand(params)), { ...(signal && { abortSignal: signal }) })
     .catch((cause: unknown) => {
-      throw s3Failure(cause, {
-        operation: 'GetObject',
-        bucket: Bucket,
-        key: Key,
-        precondition: params.IfNoneMatch === undefined ? 'changed' : 'conditional-write',
-      });
+      const precondition = params.IfNoneMatch === undefined ? 'changed' : 'conditional-write';
+      throw s3Failure(cause, { operation: 'GetObject', bucket: params.Bucket, key: params.Key, precondition });
     });
+  return openAnswer(setting, params, answer, options);
+}
+
+/**
+ * As {@link getObject}, of a GET that has been answered. A failure frees its connection.
+ * @param params the request that was answered: it is repeated for the rest of a body that breaks off
+ */
+export async function openAnswer(
+  setting: ObjectSetting,
+  params: GetParams,
+  answer: GetObjectCommandOutput,
+  options: GetOptions,
+): Promise<GetResult> {
+  const { client, policy } = setting;
+  const { signal, idleTimeout = 60_000 } = options;
+  const { Bucket, Key } = params;
   try {
     if (answer.ContentRange !== undefined) {
       throw new SealpipeError(

@@ -42,13 +42,22 @@ export async function headObject(
   { signal }: HeadOptions = {},
 ): Promise<HeadResult> {
   assertAddress(params);
-  const { client, policy } = setting;
-  const { Bucket, Key } = params;
-  const answer = await client
+  const answer = await setting.client
     .send(new HeadObjectCommand(params), { ...(signal && { abortSignal: signal }) })
     .catch(async (cause: unknown) => {
       throw await headFailure(setting, params, cause);
     });
+  return describeHead(setting, params, answer, { signal });
+}
+
+/** As {@link headObject}, of a HEAD that has been answered. */
+export async function describeHead(
+  { client, policy }: Pick<ObjectSetting, 'client' | 'policy'>,
+  params: ObjectAddress,
+  answer: HeadObjectCommandOutput,
+  { signal }: HeadOptions = {},
+): Promise<HeadResult> {
+  const { Bucket, Key } = params;
   const metadata = answer.Metadata ?? {};
   const storedSize = answer.ContentLength ?? 0;
   const envelope = await readObjectEnvelope({ client, address: params, metadata, policy, signal });

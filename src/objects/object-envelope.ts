@@ -56,8 +56,9 @@ export function refusePlaintext({ Bucket, Key }: ObjectAddress, policy: ReadPoli
   );
 }
 
-async function fetchInstructionFile(
-  { client, address, signal }: ObjectEnvelopeRequest,
+/** The bytes of an instruction file; undefined where there is none. */
+export async function fetchInstructionFile(
+  { client, address, signal }: Pick<ObjectEnvelopeRequest, 'client' | 'address' | 'signal'>,
   key: string,
 ): Promise<Uint8Array | undefined> {
   // Without the version: an instruction file has versions of its own.

@@ -1,9 +1,10 @@
 import type { S3Client } from '@aws-sdk/client-s3';
 import type { EnvelopeStorage } from '../format/envelope.ts';
-import type { ReadPolicy } from '../format/read-policy.ts';
-import type { StringMap } from '../format/string-map.ts';
-import type { ContentSuite } from '../format/suites.ts';
+import { assertCommitmentPolicy, type ReadPolicy, writingSuite } from '../format/read-policy.ts';
+import { assertStringMap, type StringMap } from '../format/string-map.ts';
+import type { ContentSuite, WritableSuiteName } from '../format/suites.ts';
 import type { Keyring } from '../keyrings/keyring.ts';
+import { isKeyring } from '../keyrings/provider.ts';
 
 /** What the operations on objects share: the caller's client, keyring and policy. */
 export interface ObjectSetting {
@@ -14,6 +15,39 @@ export interface ObjectSetting {
   readonly policy: ReadPolicy;
   /** Used where a call gives none. */
   readonly encryptionContext: StringMap | undefined;
+}
+
+/** What a caller gives for it. */
+export interface ObjectSettingOptions extends ReadPolicy {
+  readonly client: S3Client;
+  readonly keyring: Keyring;
+  readonly suite?: WritableSuiteName | undefined;
+  readonly storage?: EnvelopeStorage | undefined;
+  readonly encryptionContext?: StringMap | undefined;
+}
+
+/**
+ * Checks what a caller gives.
+ * @throws TypeError when something is missing or none of its values
+ * @throws SealpipeError COMMITMENT_POLICY when suite and policy contradict each other
+ */
+export function objectSetting(options: ObjectSettingOptions): ObjectSetting {
+  const { client, keyring, suite, storage = 'metadata', encryptionContext, ...policy } = options;
+  if (typeof (client as Partial<S3Client> | undefined)?.send !== 'function') {
+    throw new TypeError('client is missing: expected an S3Client of @aws-sdk/client-s3');
+  }
+  if (!isKeyring(keyring)) {
+    throw new TypeError('keyring is missing: expected kmsKeyring(…), aesKeyring(…), rsaKeyring(…) or one of your own');
+  }
+  if (policy.commitmentPolicy !== undefined) assertCommitmentPolicy(policy.commitmentPolicy);
+  if (storage !== 'metadata' && storage !== 'instruction-file') {
+    throw new TypeError(`storage is ${JSON.stringify(storage)}, expected 'metadata' or 'instruction-file'`);
+  }
+  if (policy.plaintext !== undefined && policy.plaintext !== 'refuse' && policy.plaintext !== 'allow') {
+    throw new TypeError(`plaintext is ${JSON.stringify(policy.plaintext)}, expected 'refuse' or 'allow'`);
+  }
+  if (encryptionContext !== undefined) assertStringMap(encryptionContext, 'encryptionContext');
+  return { client, keyring, suite: writingSuite(policy.commitmentPolicy, suite), storage, policy, encryptionContext };
 }
 
 /** Which object a request is for, with what S3 may want to know beside. */

@@ -6,7 +6,7 @@ import {
   compositeChecksum,
   fullObjectChecksum,
   isChecksumValue,
-} from '../checksums/checksum.ts';
+} from '../../checksums/checksum.ts';
 import type { Answer } from '../http/answer.ts';
 import { type Bucket, joinSegments, type Upload } from '../storage/bucket.ts';
 import type { CompletedUpload, ObjectVersion, StoredChecksum, StoredPart, StoredUpload } from '../storage/records.ts';

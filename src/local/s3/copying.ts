@@ -1,6 +1,6 @@
 /** CopyObject, and what it shares with UploadPartCopy: the source. */
 import { createHash } from 'node:crypto';
-import { type ChecksumAlgorithm, createChecksum, isChecksumAlgorithm } from '../checksums/checksum.ts';
+import { type ChecksumAlgorithm, createChecksum, isChecksumAlgorithm } from '../../checksums/checksum.ts';
 import type { Answer } from '../http/answer.ts';
 import { percentDecode, UriProblem } from '../http/request-head.ts';
 import type { Segment } from '../storage/blobs.ts';

@@ -1,7 +1,7 @@
 /** CreateMultipartUpload, UploadPart, UploadPartCopy and AbortMultipartUpload. */
 import { randomBytes } from 'node:crypto';
-import type { ChecksumAlgorithm, ChecksumType } from '../checksums/checksum.ts';
-import { checksumHeader } from '../checksums/checksum.ts';
+import type { ChecksumAlgorithm, ChecksumType } from '../../checksums/checksum.ts';
+import { checksumHeader } from '../../checksums/checksum.ts';
 import type { Answer } from '../http/answer.ts';
 import { sliceSegments } from '../storage/blobs.ts';
 import type { Bucket, Upload } from '../storage/bucket.ts';

@@ -1,5 +1,5 @@
 /** What a request says about an object beside its bytes, and what answers say of it. */
-import { checksumHeader } from '../checksums/checksum.ts';
+import { checksumHeader } from '../../checksums/checksum.ts';
 import type { ObjectProperties, ObjectVersion, Tag } from '../storage/records.ts';
 import type { S3Call, S3Service } from './call.ts';
 import { metadataHeaders, readMetadata } from './metadata.ts';

@@ -1,5 +1,5 @@
 /** GetObject, HeadObject and GetObjectAttributes. */
-import { checksumHeader } from '../checksums/checksum.ts';
+import { checksumHeader } from '../../checksums/checksum.ts';
 import type { Answer } from '../http/answer.ts';
 import { sliceSegments } from '../storage/blobs.ts';
 import type { ObjectVersion, PartOfObject } from '../storage/records.ts';

@@ -7,7 +7,7 @@ import {
   createChecksum,
   isChecksumAlgorithm,
   isChecksumValue,
-} from '../checksums/checksum.ts';
+} from '../../checksums/checksum.ts';
 import { BodyTooLarge } from '../http/request-body.ts';
 import type { Segment } from '../storage/blobs.ts';
 import type { S3Call, S3Service } from './call.ts';

@@ -1,5 +1,5 @@
 /** What is kept of buckets, objects and uploads, as it stands in their journals. */
-import type { ChecksumAlgorithm, ChecksumType } from '../checksums/checksum.ts';
+import type { ChecksumAlgorithm, ChecksumType } from '../../checksums/checksum.ts';
 import type { Segment } from './blobs.ts';
 
 export interface StoredChecksum {

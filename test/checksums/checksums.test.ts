@@ -7,9 +7,9 @@ import {
   createChecksum,
   fullObjectChecksum,
   isChecksumValue,
-} from '../../../src/local/checksums/checksum.ts';
-import { crc32c } from '../../../src/local/checksums/crc32c.ts';
-import { Crc64Nvme } from '../../../src/local/checksums/crc64nvme.ts';
+} from '../../src/checksums/checksum.ts';
+import { crc32c } from '../../src/checksums/crc32c.ts';
+import { Crc64Nvme } from '../../src/checksums/crc64nvme.ts';
 
 test('the check values of the catalogue hold', () => {
   assert.equal(crc32c(Buffer.from('123456789')), 0xe3069283);

@@ -1,4 +1,4 @@
-import { crc32cPolynomial } from '../../multipart/crc32-combine.ts';
+import { crc32cPolynomial } from '../multipart/crc32-combine.ts';
 
 // Slicing by 8: eight tables of 256 entries, eight bytes a step. Measured about three times as fast as one table,
 // and Node has no native CRC-32C.

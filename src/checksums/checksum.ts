@@ -1,7 +1,7 @@
 /** The five checksums of S3, computed over a stream, and put together from those of parts. */
 import { createHash } from 'node:crypto';
 import { crc32 } from 'node:zlib';
-import { combineCrc, crc32cPolynomial, crc32Polynomial } from '../../multipart/crc32-combine.ts';
+import { combineCrc, crc32cPolynomial, crc32Polynomial } from '../multipart/crc32-combine.ts';
 import { crc32c } from './crc32c.ts';
 import { Crc64Nvme, combineCrc64Nvme } from './crc64nvme.ts';
 

@@ -1,0 +1,178 @@
+/** The four commands of a multipart upload that the caller drives. */
+import {
+  type CompleteMultipartUploadCommandInput,
+  type CompleteMultipartUploadCommandOutput,
+  type CreateMultipartUploadCommandInput,
+  type CreateMultipartUploadCommandOutput,
+  UploadPartCommand,
+  type UploadPartCommandInput,
+  type UploadPartCommandOutput,
+} from '@aws-sdk/client-s3';
+import { SealpipeError } from '../../errors.ts';
+import { defaultInstructionSuffix } from '../../format/envelope.ts';
+import { divideEnvelope, joinMetadata } from '../../format/write-envelope.ts';
+import { createContentKey } from '../../keyrings/open-content-key.ts';
+import { ClientMultipart, type OutgoingPart } from '../../multipart/client-multipart.ts';
+import { combineCrc32 } from '../../multipart/crc32-combine.ts';
+import { InstructionFileSwap } from '../../multipart/instruction-file-swap.ts';
+import { findWritten } from '../../multipart/upload-outcome.ts';
+import { base64Crc, type UploadParams } from '../../multipart/upload-requests.ts';
+import { withLeanBody } from '../../s3-command.ts';
+import { type CommandCall, type EncryptingClient, withoutChecksums } from './command-call.ts';
+import { verifyPlaintextChecksums, withoutPlaintextChecksums } from './plaintext-checksums.ts';
+import { bodyLength, readBody } from './request-body.ts';
+
+/** CreateMultipartUpload: makes the data key; only this client can go on with the upload. */
+export async function createMultipartUpload(
+  client: EncryptingClient,
+  { input, forward, signal }: CommandCall<CreateMultipartUploadCommandInput, CreateMultipartUploadCommandOutput>,
+): Promise<CreateMultipartUploadCommandOutput> {
+  const { keyring, suite, storage, encryptionContext } = client.setting;
+  const { Bucket, Key } = input;
+  const { contentKey, envelope } = await createContentKey({
+    keyring,
+    suite,
+    encryptionContext,
+    bucket: Bucket,
+    key: Key,
+    signal,
+  });
+  const { metadata, instructionFile } = divideEnvelope(envelope, storage);
+  const changed: CreateMultipartUploadCommandInput = {
+    ...withoutPlaintextChecksums(input),
+    Metadata: joinMetadata(input.Metadata ?? {}, metadata),
+    ChecksumAlgorithm: 'CRC32',
+    ChecksumType: 'FULL_OBJECT',
+  };
+  const key = `${Key}${defaultInstructionSuffix}`;
+  const instructions =
+    instructionFile &&
+    // The upload outlives this call, and so its signal.
+    new InstructionFileSwap({
+      client: client.plain,
+      params: input as UploadParams,
+      key,
+      content: instructionFile,
+      signal: new AbortController().signal,
+    });
+  await instructions?.prepare();
+  const output = await forward(changed);
+  const multipart = new ClientMultipart({ contentKey, partSize: client.partSize, place: `s3://${Bucket}/${Key}` });
+  client.uploads.add(
+    { Bucket, Key, UploadId: output.UploadId },
+    { multipart, instructions, fullObjectChecksum: output.ChecksumType === 'FULL_OBJECT', identity: metadata },
+  );
+  return output;
+}
+
+/** UploadPart. Synchronous up to the claim: calls side by side take their places in the order in which they are made. */
+export function uploadPart(
+  client: EncryptingClient,
+  { input, forward }: CommandCall<UploadPartCommandInput, UploadPartCommandOutput>,
+): Promise<UploadPartCommandOutput> {
+  const { multipart } = client.uploads.get(input, 'UploadPart');
+  const length = bodyLength(input.Body, input.ContentLength);
+  if (length === undefined)
+    throw new SealpipeError(
+      'COMMAND_REFUSED',
+      'UploadPart was given a stream whose length is not known: give ContentLength',
+    );
+  const claim = multipart.claim(input.PartNumber ?? 0, length);
+  return (async () => {
+    const plaintext = await readBody(input.Body, length);
+    verifyPlaintextChecksums(input, plaintext);
+    const outcome = multipart.encrypt(claim, plaintext);
+    if ('held' in outcome) return { $metadata: { httpStatusCode: 200 }, ETag: outcome.held.etag };
+    const { bytes, crc32 } = outcome.send;
+    const output = await forward({
+      ...withoutPlaintextChecksums(input),
+      Body: bytes,
+      ContentLength: bytes.length,
+      ChecksumCRC32: base64Crc(crc32),
+    });
+    multipart.acknowledge(claim, output.ETag ?? '');
+    return withoutChecksums(output);
+  })();
+}
+
+/** CompleteMultipartUpload: checks the caller's list, makes the tag, sends what carries it, and completes with what S3 has. */
+export async function completeMultipartUpload(
+  client: EncryptingClient,
+  { input, forward, signal }: CommandCall<CompleteMultipartUploadCommandInput, CompleteMultipartUploadCommandOutput>,
+): Promise<CompleteMultipartUploadCommandOutput> {
+  const { multipart, instructions, fullObjectChecksum, identity } = client.uploads.get(
+    input,
+    'CompleteMultipartUpload',
+  );
+  const last = multipart.freeze(input.MultipartUpload?.Parts ?? []);
+  if (last !== undefined) multipart.lastStored(await sendLast(client, input, last, signal));
+  const parts = multipart.completedParts();
+  const crc32 = parts.reduce((sum, part) => combineCrc32(sum, part.crc32, part.length), 0);
+  const { MpuObjectSize, ...plain } = withoutPlaintextChecksums(input);
+  const changed: CompleteMultipartUploadCommandInput = {
+    ...plain,
+    MultipartUpload: {
+      Parts: parts.map((part) => ({ PartNumber: part.number, ETag: part.etag, ChecksumCRC32: base64Crc(part.crc32) })),
+    },
+    ...(fullObjectChecksum ? { ChecksumCRC32: base64Crc(crc32), ChecksumType: 'FULL_OBJECT' } : {}),
+  };
+  await instructions?.publish();
+  let output: CompleteMultipartUploadCommandOutput;
+  try {
+    output = await forward(changed);
+  } catch (error) {
+    const storedLength = parts.reduce((sum, { length }) => sum + length, 0);
+    const there = await findWritten(client.plain, input as UploadParams, { identity, storedLength, crc32 });
+    if (there === undefined) {
+      await instructions?.rollBack();
+      throw error;
+    }
+    output = {
+      $metadata: { httpStatusCode: 200 },
+      Bucket: input.Bucket,
+      Key: input.Key,
+      ETag: there.etag,
+      VersionId: there.versionId,
+    };
+  }
+  multipart.done();
+  return withoutChecksums(output);
+}
+
+/** By the client that was passed in: this part is none of the caller's. The SDK's own retries send the same bytes. */
+async function sendLast(
+  { plain }: EncryptingClient,
+  input: CompleteMultipartUploadCommandInput,
+  { number, bytes, crc32 }: OutgoingPart,
+  signal: AbortSignal | undefined,
+): Promise<string> {
+  const {
+    Bucket,
+    Key,
+    UploadId,
+    RequestPayer,
+    ExpectedBucketOwner,
+    SSECustomerAlgorithm,
+    SSECustomerKey,
+    SSECustomerKeyMD5,
+  } = input;
+  const address = {
+    Bucket,
+    Key,
+    UploadId,
+    RequestPayer,
+    ExpectedBucketOwner,
+    SSECustomerAlgorithm,
+    SSECustomerKey,
+    SSECustomerKeyMD5,
+  };
+  const command = new UploadPartCommand({
+    ...address,
+    PartNumber: number,
+    Body: bytes,
+    ContentLength: bytes.length,
+    ChecksumCRC32: base64Crc(crc32),
+  });
+  const { ETag } = await plain.send(withLeanBody(command), { ...(signal && { abortSignal: signal }) });
+  return ETag ?? '';
+}

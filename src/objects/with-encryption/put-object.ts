@@ -1,0 +1,142 @@
+import { statSync } from 'node:fs';
+import { pipeline } from 'node:stream';
+import { crc32 } from 'node:zlib';
+import type { PutObjectCommandInput, PutObjectCommandOutput } from '@aws-sdk/client-s3';
+import { ContentEncryptor, slices } from '../../crypto/content-cipher.ts';
+import { type ContentKey, wipe } from '../../crypto/content-key.ts';
+import { releaseMemory } from '../../crypto/release-memory.ts';
+import { SealpipeError } from '../../errors.ts';
+import { defaultInstructionSuffix } from '../../format/envelope.ts';
+import { divideEnvelope, joinMetadata } from '../../format/write-envelope.ts';
+import { createContentKey } from '../../keyrings/open-content-key.ts';
+import { InstructionFileSwap } from '../../multipart/instruction-file-swap.ts';
+import { base64Crc, type UploadParams } from '../../multipart/upload-requests.ts';
+import { createEncryptStream } from '../../streams/encrypt-stream.ts';
+import { type CommandCall, type EncryptingClient, withoutChecksums } from './command-call.ts';
+import { hasPlaintextChecksum, verifyPlaintextChecksums, withoutPlaintextChecksums } from './plaintext-checksums.ts';
+import { bodyLength, bytesInMemory, readBody, streamOf } from './request-body.ts';
+
+/** Streams up to this many bytes are collected, so that the SDK can send them again; longer ones are encrypted as they go. */
+const collectedLength = 16 * 1024 * 1024;
+
+/** PutObject: the body encrypted, the envelope in metadata or instruction file. */
+export async function putObject(
+  client: EncryptingClient,
+  call: CommandCall<PutObjectCommandInput, PutObjectCommandOutput>,
+): Promise<PutObjectCommandOutput> {
+  const { input, signal } = call;
+  const length = bodyLength(input.Body, input.ContentLength) ?? fileLength(input.Body);
+  if (length === undefined) {
+    throw new SealpipeError(
+      'COMMAND_REFUSED',
+      'PutObject was given a stream whose length is not known: give ContentLength, or use Upload of @aws-sdk/lib-storage, or EncryptedS3.upload',
+    );
+  }
+  const { keyring, suite, encryptionContext } = client.setting;
+  const names = { bucket: input.Bucket, key: input.Key };
+  if (bytesInMemory(input.Body) === undefined && length > collectedLength) return putStream(client, call, length);
+  const plaintext = await readBody(input.Body, length);
+  verifyPlaintextChecksums(input, plaintext);
+  const { contentKey, envelope } = await createContentKey({
+    keyring,
+    suite,
+    encryptionContext,
+    length,
+    ...names,
+    signal,
+  });
+  const { stored, crc } = encryptWhole(contentKey, plaintext);
+  return store(client, call, envelope, { Body: stored, ContentLength: stored.length, ChecksumCRC32: base64Crc(crc) });
+}
+
+/** A long stream is encrypted as it goes. The SDK cannot send it again. */
+async function putStream(
+  client: EncryptingClient,
+  call: CommandCall<PutObjectCommandInput, PutObjectCommandOutput>,
+  length: number,
+): Promise<PutObjectCommandOutput> {
+  const { input, signal } = call;
+  if (hasPlaintextChecksum(input)) {
+    throw new SealpipeError(
+      'COMMAND_REFUSED',
+      `a checksum of the plaintext was given for a stream of ${length} bytes, which is not held to be compared: leave it out (the tag proves more), or use EncryptedS3.upload`,
+    );
+  }
+  const { keyring, suite, encryptionContext } = client.setting;
+  const encrypt = createEncryptStream({
+    keyring,
+    suite: suite.committing ? 'gcm-commit' : 'gcm',
+    encryptionContext,
+    length,
+    bucket: input.Bucket,
+    key: input.Key,
+    signal,
+  });
+  const envelope = await encrypt.envelope;
+  const Body = pipeline(streamOf(input.Body), encrypt, () => undefined);
+  return store(client, call, envelope, { Body, ContentLength: length + 16 });
+}
+
+async function store(
+  { setting, plain }: EncryptingClient,
+  { input, forward, signal }: CommandCall<PutObjectCommandInput, PutObjectCommandOutput>,
+  envelope: Record<string, string>,
+  body: Pick<PutObjectCommandInput, 'Body' | 'ContentLength' | 'ChecksumCRC32'>,
+): Promise<PutObjectCommandOutput> {
+  const { metadata, instructionFile } = divideEnvelope(envelope, setting.storage);
+  const changed = {
+    ...withoutPlaintextChecksums(input),
+    ...body,
+    Metadata: joinMetadata(input.Metadata ?? {}, metadata),
+  };
+  const key = `${input.Key}${defaultInstructionSuffix}`;
+  const instructions =
+    instructionFile &&
+    new InstructionFileSwap({
+      client: plain,
+      params: input as UploadParams,
+      key,
+      content: instructionFile,
+      signal: signal ?? new AbortController().signal,
+    });
+  await instructions?.prepare();
+  await instructions?.publish();
+  try {
+    return withoutChecksums(await forward(changed));
+  } catch (error) {
+    await instructions?.rollBack();
+    throw error;
+  }
+}
+
+function encryptWhole(contentKey: ContentKey, plaintext: Uint8Array): { stored: Buffer; crc: number } {
+  const encryptor = new ContentEncryptor(contentKey);
+  wipe(contentKey.key);
+  const stored = Buffer.allocUnsafeSlow(plaintext.length + 16);
+  let filled = 0;
+  let crc = 0;
+  const append = (bytes: Buffer): void => {
+    crc = crc32(bytes, crc);
+    stored.set(bytes, filled);
+    filled += bytes.length;
+  };
+  for (const slice of slices(plaintext, 64 * 1024)) {
+    const ciphertext = encryptor.update(slice);
+    append(ciphertext);
+    releaseMemory(ciphertext);
+  }
+  append(encryptor.final());
+  return { stored, crc };
+}
+
+/** The length of an fs.ReadStream over a whole file, as the SDK finds it out, too. */
+function fileLength(body: unknown): number | undefined {
+  const {
+    path,
+    start = 0,
+    end = Number.POSITIVE_INFINITY,
+  } = (body ?? {}) as { path?: unknown; start?: number; end?: number };
+  if (typeof path !== 'string' && !Buffer.isBuffer(path)) return undefined;
+  const stats = statSync(path, { throwIfNoEntry: false });
+  return stats?.isFile() === true ? Math.max(0, Math.min(stats.size, end + 1) - start) : undefined;
+}

@@ -1,0 +1,65 @@
+/** Bodies of PutObject and UploadPart, as the SDK takes them. */
+import { Readable } from 'node:stream';
+import type { ReadableStream } from 'node:stream/web';
+import { SealpipeError } from '../../errors.ts';
+
+/** Bytes of a body, where they can be told without reading it. */
+export function bodyLength(body: unknown, declared: number | undefined): number | undefined {
+  if (body === undefined || body === null) return 0;
+  if (typeof body === 'string') return Buffer.byteLength(body);
+  if (body instanceof Uint8Array || body instanceof ArrayBuffer) return body.byteLength;
+  if (ArrayBuffer.isView(body)) return body.byteLength;
+  if (body instanceof Blob) return body.size;
+  return declared;
+}
+
+/** The bytes of a body that is in memory already, without a copy; undefined for a stream. */
+export function bytesInMemory(body: unknown): Uint8Array | undefined {
+  if (body === undefined || body === null) return new Uint8Array(0);
+  if (typeof body === 'string') return Buffer.from(body);
+  if (body instanceof Uint8Array) return body;
+  if (body instanceof ArrayBuffer) return new Uint8Array(body);
+  if (ArrayBuffer.isView(body)) return new Uint8Array(body.buffer, body.byteOffset, body.byteLength);
+  return undefined;
+}
+
+/** A body as a Node stream. */
+export function streamOf(body: unknown): Readable {
+  if (body instanceof Readable) return body;
+  if (body instanceof Blob) return Readable.fromWeb(body.stream() as ReadableStream<Uint8Array>);
+  if (typeof (body as { getReader?: unknown } | undefined)?.getReader === 'function')
+    return Readable.fromWeb(body as ReadableStream<Uint8Array>);
+  throw new TypeError('Body is nothing that can be encrypted: expected a string, bytes, a Blob or a stream');
+}
+
+/**
+ * All bytes of a body of known length.
+ * @throws SealpipeError SOURCE_FAILED when there are more or fewer
+ */
+export async function readBody(body: unknown, length: number): Promise<Uint8Array> {
+  const inMemory = bytesInMemory(body);
+  if (inMemory !== undefined) return inMemory;
+  const bytes = Buffer.allocUnsafeSlow(length);
+  let filled = 0;
+  const stream = streamOf(body);
+  try {
+    for await (const chunk of stream as AsyncIterable<Uint8Array | string>) {
+      const piece = typeof chunk === 'string' ? Buffer.from(chunk) : chunk;
+      if (filled + piece.length > length)
+        throw new SealpipeError(
+          'SOURCE_FAILED',
+          `the body has more than the ${length} bytes that its ContentLength says`,
+        );
+      bytes.set(piece, filled);
+      filled += piece.length;
+    }
+  } catch (cause) {
+    if (cause instanceof SealpipeError) throw cause;
+    throw new SealpipeError('SOURCE_FAILED', `the body could not be read to its end: ${(cause as Error).message}`, {
+      cause,
+    });
+  }
+  if (filled < length)
+    throw new SealpipeError('SOURCE_FAILED', `the body ended after ${filled} bytes, its ContentLength says ${length}`);
+  return bytes;
+}

@@ -1,0 +1,194 @@
+import type { S3Client } from '@aws-sdk/client-s3';
+import { SealpipeError } from '../../errors.ts';
+import type { EnvelopeStorage } from '../../format/envelope.ts';
+import type { ReadPolicy } from '../../format/read-policy.ts';
+import type { StringMap } from '../../format/string-map.ts';
+import type { WritableSuiteName } from '../../format/suites.ts';
+import type { Keyring } from '../../keyrings/keyring.ts';
+import { maxPartSize } from '../../multipart/part-sizes.ts';
+import { leanRequest } from '../../s3-command.ts';
+import type { ReleaseRule } from '../../streams/decrypt-stream.ts';
+import { objectSetting } from '../object-setting.ts';
+import type { CommandCall, EncryptingClient } from './command-call.ts';
+import { type HandledCommand, isHandled, refusal } from './command-rules.ts';
+import { completeMultipartUpload, createMultipartUpload, uploadPart } from './multipart-commands.ts';
+import { putObject } from './put-object.ts';
+import { getObject, headObject, listObjects } from './read-commands.ts';
+import { UploadRegistry } from './upload-registry.ts';
+import { copyObject, deleteObject, deleteObjects } from './write-commands.ts';
+
+export interface WithEncryptionOptions extends ReadPolicy {
+  readonly keyring: Keyring;
+  /** `gcm-commit` writes format V3, `gcm` V2. Default: what the commitment policy asks for, V3. */
+  readonly suite?: WritableSuiteName | undefined;
+  /** Where the envelope of a written object goes. Default: the object's metadata. */
+  readonly storage?: EnvelopeStorage | undefined;
+  /** The encryption context of all objects. */
+  readonly encryptionContext?: StringMap | undefined;
+  /** The promise that all content in listings is GCM; without it ListObjects and ListObjectsV2 are refused. */
+  readonly contents?: 'gcm' | undefined;
+  /** Size of all parts but the last of multipart uploads. With it parts can be begun in any order; default: in order of their numbers. */
+  readonly partSize?: number | undefined;
+  /** As in `EncryptedS3.get`. Default `authenticated`. */
+  readonly release?: ReleaseRule | undefined;
+  readonly maxBuffered?: number | undefined;
+  readonly idleTimeout?: number | undefined;
+  /** Multipart uploads that may be in progress at the same time; the oldest is forgotten first. Default 1 000. */
+  readonly maxUploads?: number | undefined;
+  /** Milliseconds after which a multipart upload in progress is forgotten. Default one day. */
+  readonly uploadMaxAgeMs?: number | undefined;
+}
+
+const name = 'sealpipeEncryption';
+
+type Handler = (client: EncryptingClient, call: CommandCall<object, object>) => Promise<object>;
+
+/** A command's handler among others. That it gets the input of its own command is what its name in the table says. */
+function handler<Input, Output extends object>(
+  run: (client: EncryptingClient, call: CommandCall<Input, Output>) => Promise<Output>,
+): Handler {
+  return run as unknown as Handler;
+}
+
+const handlers: Readonly<Record<HandledCommand, Handler>> = {
+  PutObject: handler(putObject),
+  GetObject: handler(getObject),
+  HeadObject: handler(headObject),
+  ListObjects: handler(listObjects),
+  ListObjectsV2: handler(listObjects),
+  DeleteObject: handler(deleteObject),
+  DeleteObjects: handler(deleteObjects),
+  CopyObject: handler(copyObject),
+  CreateMultipartUpload: handler(createMultipartUpload),
+  UploadPart: handler(uploadPart),
+  CompleteMultipartUpload: handler(completeMultipartUpload),
+  AbortMultipartUpload: handler(async (client, { input, forward }: CommandCall<object, object>) => {
+    try {
+      return await forward(input);
+    } finally {
+      // Whatever S3 says: who aborts does not go on, and the key is not needed any more.
+      client.uploads.remove(input);
+    }
+  }),
+};
+
+interface Context {
+  readonly commandName?: string;
+  readonly __smithy_context?: { readonly abortSignal?: AbortSignal };
+  [lean]?: boolean;
+}
+const lean = Symbol('sealpipe lean body');
+
+interface Arguments {
+  readonly input: object;
+  readonly request?: { protocol?: string; hostname?: string; headers: Record<string, string> };
+}
+type Next = (args: Arguments) => Promise<{ output: object }>;
+
+/**
+ * An S3Client whose objects are encrypted: PutObject, GetObject, HeadObject, the multipart commands, copies, deletions and (under
+ * `contents`) listings, with plaintext lengths in their answers. It is what `Upload` of @aws-sdk/lib-storage can be given, unmodified.
+ * A command that cannot be kept encrypted is refused, never passed through in the clear.
+ *
+ * The client that is passed in is not changed; the two share its connections, credentials and settings.
+ *
+ * @throws TypeError when client or keyring is missing, or the client encrypts already
+ */
+export function withEncryption(client: S3Client, options: WithEncryptionOptions): S3Client {
+  const {
+    contents,
+    partSize,
+    release,
+    maxBuffered,
+    idleTimeout,
+    maxUploads = 1000,
+    uploadMaxAgeMs = 86_400_000,
+    ...setting
+  } = options;
+  if (partSize !== undefined && (!Number.isSafeInteger(partSize) || partSize < 1 || partSize > maxPartSize)) {
+    throw new RangeError(`partSize is ${partSize}, expected the bytes of all parts but the last`);
+  }
+  const encrypting: EncryptingClient = {
+    setting: objectSetting({ ...setting, client }),
+    plain: client,
+    uploads: new UploadRegistry({ maxUploads, maxAgeMs: uploadMaxAgeMs }),
+    partSize,
+    contents,
+    reading: { release, maxBuffered, idleTimeout },
+  };
+  const wrapped = twinOf(client);
+  const stack = wrapped.middlewareStack as unknown as {
+    add: (middleware: unknown, options: object) => void;
+    clone: () => typeof stack;
+    identify: () => string[];
+  };
+  if (stack.identify().some((entry) => entry.startsWith(name))) throw new TypeError('the client encrypts already');
+  const encrypt = (next: Next, context: Context) => (args: Arguments) => handle(encrypting, { next, context, args });
+  // First of all: parts have to be claimed in the order of the calls, before anything is awaited.
+  stack.add(encrypt, { name, step: 'initialize', priority: 'high' });
+  const trim = (next: Next, context: Context) => (args: Arguments) => {
+    if (context[lean] === true && args.request !== undefined) leanRequest(args.request);
+    return next(args);
+  };
+  stack.add(trim, { name: `${name}LeanBody`, step: 'build', priority: 'low' });
+  // getSignedUrl takes a clone of the stack: a URL signed with it would let plaintext past this client.
+  const clone = stack.clone.bind(stack);
+  stack.clone = () => {
+    const copy = clone();
+    copy.add(refusePresigning, { name: `${name}Presigning`, step: 'initialize', priority: 'high', override: true });
+    return copy;
+  };
+  return wrapped;
+}
+
+/** Synchronous up to the command's handler. */
+function handle(
+  client: EncryptingClient,
+  { next, context, args }: { next: Next; context: Context; args: Arguments },
+): Promise<{ output: object }> {
+  const command = (context.commandName ?? '').replace(/Command$/, '');
+  const why = refusal(command);
+  if (why !== undefined)
+    return Promise.reject(
+      new SealpipeError('COMMAND_REFUSED', `${command} was refused by a client that encrypts: ${why}`),
+    );
+  if (!isHandled(command)) return next(args);
+  let passed: { output: object } | undefined;
+  const call: CommandCall<object, object> = {
+    input: args.input,
+    signal: context.__smithy_context?.abortSignal,
+    forward: async (input) => {
+      context[lean] = true;
+      passed = await next({ ...args, input });
+      return passed.output;
+    },
+  };
+  try {
+    return handlers[command](client, call).then((output) => ({
+      response: {},
+      ...passed,
+      output,
+    }));
+  } catch (error) {
+    return Promise.reject(error instanceof Error ? error : new Error(String(error)));
+  }
+}
+
+const refusePresigning = () => (): Promise<never> =>
+  Promise.reject(
+    new SealpipeError(
+      'COMMAND_REFUSED',
+      'a URL was to be signed by a client that encrypts: whoever uses it would send and get bytes past the encryption. Sign with another client, for ciphertext alone',
+    ),
+  );
+
+/** The same client with a middleware stack of its own. */
+function twinOf(client: S3Client): S3Client {
+  if (typeof (client as Partial<S3Client> | undefined)?.send !== 'function')
+    throw new TypeError('client is missing: expected an S3Client of @aws-sdk/client-s3');
+  const twin = Object.assign(Object.create(Object.getPrototypeOf(client) as object) as S3Client, client);
+  twin.middlewareStack = client.middlewareStack.clone();
+  // Handlers that were resolved for the original's stack.
+  Reflect.deleteProperty(twin, 'handlers');
+  return twin;
+}

@@ -1,0 +1,171 @@
+/** DeleteObject, DeleteObjects and CopyObject: companions go along, and copies keep their envelope. */
+import {
+  type CopyObjectCommandInput,
+  type CopyObjectCommandOutput,
+  DeleteObjectCommand,
+  type DeleteObjectCommandInput,
+  type DeleteObjectCommandOutput,
+  DeleteObjectsCommand,
+  type DeleteObjectsCommandInput,
+  type DeleteObjectsCommandOutput,
+  HeadObjectCommand,
+} from '@aws-sdk/client-s3';
+import pMap from 'p-map';
+import { SealpipeError } from '../../errors.ts';
+import { claimedLengthKey, defaultInstructionSuffix, envelopeKeys } from '../../format/envelope.ts';
+import { parseInstructionFile } from '../../format/instruction-file.ts';
+import { decodeMetadataValue } from '../../format/metadata-encoding.ts';
+import { parseMap, type StringMap, stringifyMap } from '../../format/string-map.ts';
+import { joinMetadata } from '../../format/write-envelope.ts';
+import { InstructionFileSwap } from '../../multipart/instruction-file-swap.ts';
+import type { UploadParams } from '../../multipart/upload-requests.ts';
+import { findInstructionFile } from '../delete-objects.ts';
+import { fetchInstructionFile, readObjectEnvelope } from '../object-envelope.ts';
+import type { CommandCall, EncryptingClient } from './command-call.ts';
+
+export async function deleteObject(
+  { plain, setting }: EncryptingClient,
+  { input, forward, signal }: CommandCall<DeleteObjectCommandInput, DeleteObjectCommandOutput>,
+): Promise<DeleteObjectCommandOutput> {
+  const { Bucket, Key, VersionId, RequestPayer, ExpectedBucketOwner } = input as typeof input & {
+    Bucket: string;
+    Key: string;
+  };
+  const address = { Bucket, Key, RequestPayer, ExpectedBucketOwner };
+  // A version's instruction file has versions of its own.
+  const companion =
+    VersionId === undefined
+      ? await findInstructionFile(plain, address, setting.policy.instructionSuffix, signal)
+      : undefined;
+  const output = await forward(input);
+  if (companion !== undefined)
+    await plain.send(new DeleteObjectCommand({ ...address, Key: companion }), {
+      ...(signal && { abortSignal: signal }),
+    });
+  return output;
+}
+
+export async function deleteObjects(
+  { plain, setting }: EncryptingClient,
+  { input, forward, signal }: CommandCall<DeleteObjectsCommandInput, DeleteObjectsCommandOutput>,
+): Promise<DeleteObjectsCommandOutput> {
+  const { RequestPayer, ExpectedBucketOwner, Delete } = input;
+  const Bucket = input.Bucket ?? '';
+  const keys = (Delete?.Objects ?? []).flatMap(({ Key, VersionId }) =>
+    Key === undefined || VersionId !== undefined ? [] : [Key],
+  );
+  const found = await pMap(
+    keys,
+    (Key) =>
+      findInstructionFile(
+        plain,
+        { Bucket, Key, RequestPayer, ExpectedBucketOwner },
+        setting.policy.instructionSuffix,
+        signal,
+      ),
+    {
+      concurrency: 16,
+    },
+  );
+  const output = await forward(input);
+  const companions = found.filter((key) => key !== undefined && !keys.includes(key)).map((Key) => ({ Key }));
+  if (companions.length === 0) return output;
+  const removed = await plain.send(
+    new DeleteObjectsCommand({
+      Bucket,
+      RequestPayer,
+      ExpectedBucketOwner,
+      Delete: { Objects: companions, Quiet: true },
+    }),
+    {
+      ...(signal && { abortSignal: signal }),
+    },
+  );
+  const Errors = [...(output.Errors ?? []), ...(removed.Errors ?? [])];
+  return { ...output, ...(Errors.length > 0 && { Errors }) };
+}
+
+/** Copies ciphertext. Under REPLACE the envelope of the source is merged into the new metadata; an instruction file is copied first. */
+export async function copyObject(
+  { plain, setting }: EncryptingClient,
+  { input, forward, signal }: CommandCall<CopyObjectCommandInput, CopyObjectCommandOutput>,
+): Promise<CopyObjectCommandOutput> {
+  const source = parseCopySource(input.CopySource ?? '');
+  const address = {
+    ...source,
+    SSECustomerAlgorithm: input.CopySourceSSECustomerAlgorithm,
+    SSECustomerKey: input.CopySourceSSECustomerKey,
+    SSECustomerKeyMD5: input.CopySourceSSECustomerKeyMD5,
+  };
+  const head = await plain.send(new HeadObjectCommand(address), { ...(signal && { abortSignal: signal }) });
+  const metadata = head.Metadata ?? {};
+  const envelope = await readObjectEnvelope({ client: plain, address, metadata, policy: setting.policy, signal });
+  if (envelope === undefined) {
+    throw new SealpipeError(
+      'NOT_ENCRYPTED',
+      `s3://${source.Bucket}/${source.Key} is not encrypted, and its copy would not be either: read it and put it`,
+      {
+        bucket: source.Bucket,
+        key: source.Key,
+      },
+    );
+  }
+  // What was looked at is what is copied.
+  const pinned =
+    source.VersionId === undefined && input.CopySourceIfMatch === undefined ? { CopySourceIfMatch: head.ETag } : {};
+  const replaced =
+    input.MetadataDirective === 'REPLACE'
+      ? { Metadata: joinMetadata(input.Metadata ?? {}, envelopeMetadata(metadata)) }
+      : {};
+  const changed = { ...input, ...pinned, ...replaced };
+  if (envelope.storage === 'metadata') return forward(changed);
+  const suffix = setting.policy.instructionSuffix ?? defaultInstructionSuffix;
+  const file = await fetchInstructionFile({ client: plain, address, signal }, `${source.Key}${suffix}`);
+  const content = { ...parseInstructionFile(file ?? new Uint8Array(0)) };
+  const swap = new InstructionFileSwap({
+    client: plain,
+    params: input as UploadParams,
+    key: `${input.Key}${defaultInstructionSuffix}`,
+    content,
+    signal: signal ?? new AbortController().signal,
+  });
+  await swap.prepare();
+  await swap.publish();
+  try {
+    return await forward(changed);
+  } catch (error) {
+    await swap.rollBack();
+    throw error;
+  }
+}
+
+/** The envelope's part of some metadata, in a form that can be written: what S3 encoded twice goes out as ASCII again. */
+function envelopeMetadata(metadata: StringMap): StringMap {
+  const own = Object.entries(metadata).filter(([name]) => envelopeKeys.includes(name) || name === claimedLengthKey);
+  return Object.fromEntries(
+    own.map(([name, value]) => [
+      name,
+      ['x-amz-t', 'x-amz-m', 'x-amz-matdesc'].includes(name)
+        ? stringifyMap(parseMap(decodeMetadataValue(value), name))
+        : value,
+    ]),
+  );
+}
+
+/** `bucket/key`, `/bucket/key`, with `?versionId=`, percent-encoded. */
+function parseCopySource(copySource: string): { Bucket: string; Key: string; VersionId?: string } {
+  const [path = '', query = ''] = copySource.replace(/^\//, '').split('?');
+  const slash = path.indexOf('/');
+  if (slash < 1 || slash === path.length - 1 || path.startsWith('arn:')) {
+    throw new SealpipeError(
+      'COMMAND_REFUSED',
+      `CopySource is ${JSON.stringify(copySource)}, expected bucket/key: its envelope could not be looked at`,
+    );
+  }
+  const version = new URLSearchParams(query).get('versionId');
+  return {
+    Bucket: decodeURIComponent(path.slice(0, slash)),
+    Key: decodeURIComponent(path.slice(slash + 1)),
+    ...(version !== null && { VersionId: version }),
+  };
+}
