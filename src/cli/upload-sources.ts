@@ -47,7 +47,7 @@ export async function* uploadSources(request: SourcesRequest): AsyncGenerator<Up
     throw new UsageError('- (stdin) has no name: give the whole key, s3://bucket/key');
   const prefix = destination.key === '' || isPrefix ? destination.key : `${destination.key}/`;
   for (const { path, folder: isDirectory } of kinds) {
-    if (path === '-') yield { name: 'stdin', body: process.stdin, target: destination };
+    if (path === '-') yield { name: 'stdin', body: stdinChunks(), target: destination };
     else if (isDirectory) yield* folderSources(path, { ...destination, key: prefix }, request);
     else yield fileSource(path, isPrefix ? { ...destination, key: `${prefix}${basename(path)}` } : destination);
   }
@@ -84,4 +84,18 @@ function sourceFailed(path: string, cause: unknown): SealpipeError {
   const { code, message } = cause as NodeJS.ErrnoException;
   const why = code === 'ENOENT' ? 'it does not exist' : code === 'EACCES' ? 'permission denied' : message;
   return new SealpipeError('SOURCE_FAILED', `${path} cannot be read: ${why}`, { cause });
+}
+
+/**
+ * What comes from stdin, the memory of each chunk given back as soon as the next one is asked for, which is how an upload reads
+ * a body. Left to the garbage collector, tens of megabytes wait for it at any time: measured on Node 24, 279 MiB at the peak
+ * in the place of 224. Node 20 cannot, and needs it less.
+ */
+async function* stdinChunks(): AsyncGenerator<Uint8Array> {
+  for await (const chunk of process.stdin as AsyncIterable<Buffer>) {
+    const memory = chunk.buffer as ArrayBuffer & { transfer?: (length: number) => ArrayBuffer };
+    const isAlone = chunk.byteLength > 0 && chunk.byteLength === memory.byteLength;
+    yield chunk;
+    if (isAlone) memory.transfer?.(0);
+  }
 }
