@@ -24,6 +24,7 @@ export const errorCodes = [
   'FORMAT_INVALID',
   'FORMAT_UNSUPPORTED',
   'INDEX_DAMAGED',
+  'INTERNAL',
   'JOURNAL_BUSY',
   'JOURNAL_INVALID',
   'KEY_DENIED',

@@ -10,6 +10,7 @@ export { type CachingKeyring, type CachingKeyringOptions, cachingKeyring } from 
 export type { EncryptionMaterials, GenerateDataKeyRequest, Keyring, UnwrapDataKeyRequest } from './keyrings/keyring.ts';
 export { type KmsKeyringOptions, kmsKeyring } from './keyrings/kms.ts';
 export { type KmsDiscoveryKeyringOptions, kmsDiscoveryKeyring } from './keyrings/kms-discovery.ts';
+export { kmsFailure } from './keyrings/kms-failure.ts';
 export { type KeyringProvider, type ProviderRequest, providerKeyring } from './keyrings/provider.ts';
 export { type RsaKeyInput, type RsaKeyringOptions, rsaKeyring } from './keyrings/rsa.ts';
 export type {
@@ -20,6 +21,7 @@ export type {
   UploadProgress,
   UploadResult,
 } from './multipart/encrypted-upload.ts';
+export { type PlaintextUploadOptions, plaintextUpload } from './multipart/plaintext-upload.ts';
 export type { PlainBody, UploadBody } from './multipart/upload-body.ts';
 export type { UploadParams } from './multipart/upload-requests.ts';
 export type { UploadWriteStream } from './multipart/upload-write-stream.ts';
@@ -31,6 +33,7 @@ export type { HeadOptions, HeadResult } from './objects/head-object.ts';
 export type { ListEntry, ListOptions, ListParams } from './objects/list-objects.ts';
 export type { ObjectAddress } from './objects/object-setting.ts';
 export { type WithEncryptionOptions, withEncryption } from './objects/with-encryption/with-encryption.ts';
+export { type S3FailureContext, s3Failure } from './retry/s3-failure.ts';
 export { createDecryptStream, type DecryptStreamOptions, type ReleaseRule } from './streams/decrypt-stream.ts';
 export { createEncryptStream, type EncryptStream, type EncryptStreamOptions } from './streams/encrypt-stream.ts';
 export { type ByteTransform, createDecryptWebStream, createEncryptWebStream } from './streams/web-streams.ts';

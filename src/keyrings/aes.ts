@@ -7,8 +7,8 @@ import { type AdditionalKey, additionalKey, rawDescription, rawUnwrapFailure } f
 import type { EncryptionMaterials, GenerateDataKeyRequest, Keyring, UnwrapDataKeyRequest } from './keyring.ts';
 
 export interface AesKeyringOptions {
-  /** 16, 24 or 32 bytes. */
-  readonly key: KeyObject | Uint8Array;
+  /** 16, 24 or 32 bytes. Without it the keyring only decrypts, with the `additional` keys. */
+  readonly key?: KeyObject | Uint8Array | undefined;
   /** Stored beside every object, in the clear: says which key it is, for those who hold several. */
   readonly materialsDescription?: StringMap | undefined;
   /** Keys for decryption alone, each chosen where its description equals the object's exactly. The match wins over `key`. */
@@ -17,17 +17,20 @@ export interface AesKeyringOptions {
 
 /** A keyring over one AES wrapping key. Writes `AES/GCM`; reads that, and `AESWrap` and `AES` where the policy allows legacy. */
 export function aesKeyring(options: AesKeyringOptions): Keyring {
-  const own = secretKey(options.key, 'key');
+  const own = options.key === undefined ? undefined : secretKey(options.key, 'key');
   const description = options.materialsDescription ?? {};
   assertStringMap(description, 'materialsDescription');
   const additional = (options.additional ?? []).map((entry, index) => {
     assertStringMap(entry.materialsDescription, `additional[${index}].materialsDescription`);
     return { key: secretKey(entry.key, `additional[${index}].key`), materialsDescription: entry.materialsDescription };
   });
+  if (own === undefined && additional.length === 0)
+    throw new TypeError('key is missing: expected an AES key of 16, 24 or 32 bytes');
   return {
     async generateDataKey(request: GenerateDataKeyRequest): Promise<EncryptionMaterials> {
       const { binding } = request.suite;
       if (binding === null) throw new Error('internal error: CBC is never written');
+      if (own === undefined) throw new TypeError('the AES keyring has no key of its own: give one for writing');
       const stored = rawDescription(request, description, 'AES');
       const dataKey = randomFillSync(new Uint8Array(dataKeyLength));
       const iv = randomFillSync(new Uint8Array(12));
@@ -46,6 +49,12 @@ export function aesKeyring(options: AesKeyringOptions): Keyring {
         );
       }
       const key = additionalKey(additional, request.materialsDescription) ?? own;
+      if (key === undefined) {
+        throw new SealpipeError(
+          'KEY_MISMATCH',
+          `none of the ${additional.length} AES keys is for the object's materials description: give the key that it was written with`,
+        );
+      }
       let dataKey: Uint8Array;
       try {
         dataKey = unwrap(key, request);

@@ -90,7 +90,8 @@ export interface UploadEvents {
 /** What the object that makes uploads contributes. */
 export interface UploadSetting {
   readonly client: S3Client;
-  readonly keyring: Keyring;
+  /** Undefined: nothing is encrypted on this side. */
+  readonly keyring: Keyring | undefined;
   readonly suite: ContentSuite;
   readonly storage: EnvelopeStorage;
   readonly instructionSuffix: string;

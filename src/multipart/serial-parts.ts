@@ -4,7 +4,20 @@ import { type ContentKey, wipe } from '../crypto/content-key.ts';
 import { releaseMemory } from '../crypto/release-memory.ts';
 import { PartBuffers } from './part-buffers.ts';
 import { wrongLength } from './part-failures.ts';
-import { firstBufferLength, type PartPlan, type PartProducer, type PendingPart, tagLength } from './parts.ts';
+import { firstBufferLength, type PartPlan, type PartProducer, type PendingPart } from './parts.ts';
+import { PlainContent } from './plain-content.ts';
+
+/** Turns the source's bytes into the stored ones, in order: a cipher, or nothing at all. */
+export interface ContentWriter {
+  /** Source bytes so far. */
+  readonly length: number;
+  /** The stored form of the next bytes; same length, in memory of its own. */
+  update(plaintext: Uint8Array): Buffer;
+  /** What is stored after the last of them. */
+  final(): Buffer;
+  /** Lets go of what it holds; harmless after `final`. */
+  close(): void;
+}
 
 /** Bytes that are encrypted at once: small enough that the allocator hands out the same memory again. */
 const sliceLength = 64 * 1024;
@@ -18,15 +31,15 @@ const sliceLength = 64 * 1024;
  */
 export class SerialParts implements PartProducer {
   readonly #chunks: AsyncIterable<Uint8Array>;
-  readonly #encryptor: ContentEncryptor;
+  readonly #encryptor: ContentWriter;
   readonly #plan: PartPlan;
   readonly #buffers: PartBuffers;
 
-  /** @param contentKey overwritten at once: the cipher has what it needs of it */
-  constructor(contentKey: ContentKey, chunks: AsyncIterable<Uint8Array>, plan: PartPlan) {
+  /** @param contentKey overwritten at once: the cipher has what it needs of it. Undefined: the bytes are stored as they are */
+  constructor(contentKey: ContentKey | undefined, chunks: AsyncIterable<Uint8Array>, plan: PartPlan) {
     this.#chunks = chunks;
-    this.#encryptor = new ContentEncryptor(contentKey);
-    wipe(contentKey.key);
+    this.#encryptor = contentKey === undefined ? new PlainContent() : new ContentEncryptor(contentKey);
+    if (contentKey !== undefined) wipe(contentKey.key);
     this.#plan = plan;
     this.#buffers = new PartBuffers(plan.partsInMemory);
   }
@@ -67,9 +80,9 @@ export class SerialParts implements PartProducer {
     if (length !== undefined && encryptor.length !== length) throw wrongLength(encryptor.length, length);
     const tag = encryptor.final();
     const whole = part.number === 1;
-    const fitting = whole ? tagLength : Math.min(tagLength, part.room);
+    const fitting = whole ? tag.length : Math.min(tag.length, part.room);
     part.append(tag.subarray(0, fitting), 0);
-    if (fitting < tagLength) {
+    if (fitting < tag.length) {
       yield part.seal(this.#buffers, { whole });
       part = await this.#next(part.number);
       part.append(tag.subarray(fitting), 0);
@@ -103,6 +116,8 @@ class PartInTheMaking {
   }
 
   append(bytes: Buffer, plaintextLength: number): void {
+    // Of an empty buffer without memory zlib returns its initial value, and not the one it was given.
+    if (bytes.length === 0) return;
     // While the slice is in the processor's cache: a pass of its own over the part would cost as much as the encryption.
     this.#crc32 = crc32(bytes, this.#crc32);
     this.#buffer.set(bytes, this.#filled);

@@ -29,7 +29,8 @@ import { takeWorkers } from './workers/worker-pool.ts';
 /** Everything an attempt needs; the same for each restart. */
 export interface UploadJob {
   readonly client: S3Client;
-  readonly keyring: Keyring;
+  /** Undefined: nothing is encrypted on this side. */
+  readonly keyring: Keyring | undefined;
   readonly suite: ContentSuite;
   readonly storage: EnvelopeStorage;
   readonly instructionSuffix: string;
@@ -80,7 +81,7 @@ export async function runUploadAttempt(
 ): Promise<UploadedObject> {
   const source = await openBody(job.body);
   try {
-    const length = sourceLength(source, job.params.ContentLength);
+    const length = sourceLength(source, job);
     const beginning =
       job.journal === undefined
         ? await beginUpload(job, length, signal)
@@ -100,7 +101,8 @@ export async function runUploadAttempt(
 /** What an attempt starts from: a content key and its envelope, made now or by an earlier process. */
 interface Beginning {
   readonly kind: 'begun';
-  readonly contentKey: ContentKey;
+  /** Undefined without a keyring. */
+  readonly contentKey: ContentKey | undefined;
   readonly envelope: Record<string, string>;
   readonly storage: EnvelopeStorage;
   readonly partSize: number;
@@ -109,6 +111,7 @@ interface Beginning {
 
 async function beginUpload(job: UploadJob, length: number | undefined, signal: AbortSignal): Promise<Beginning> {
   const { keyring, suite, storage, partSize, params, encryptionContext, materialsDescription } = job;
+  if (keyring === undefined) return { kind: 'begun', contentKey: undefined, envelope: {}, storage, partSize };
   const names = { bucket: params.Bucket, key: params.Key };
   const { contentKey, envelope } = await createContentKey({
     keyring,
@@ -130,6 +133,7 @@ async function beginJournalled(
   signal: AbortSignal,
 ): Promise<Beginning | { readonly kind: 'completed'; readonly object: UploadedObject }> {
   const { client, keyring, suite, storage, partSize, params, encryptionContext, materialsDescription } = job;
+  if (keyring === undefined) throw new TypeError('a journal was given for an upload without client-side encryption');
   if (file === undefined)
     throw new TypeError('a journal was given, but the source is no file: only a file can be read again after a crash');
   const outcome = await resumeUpload({ client, keyring, params, encryptionContext, file, path, signal });
@@ -218,7 +222,10 @@ async function send(
 }
 
 /** The number of bytes to expect, where source or caller say it. */
-function sourceLength(source: OpenBody, promised: number | undefined): number | undefined {
+function sourceLength(
+  source: OpenBody,
+  { keyring, params: { ContentLength: promised } }: UploadJob,
+): number | undefined {
   if (source.length !== undefined && promised !== undefined && source.length !== promised) {
     throw new SealpipeError(
       'SOURCE_FAILED',
@@ -226,7 +233,7 @@ function sourceLength(source: OpenBody, promised: number | undefined): number | 
     );
   }
   const length = source.length ?? promised;
-  if (length === undefined || fitsOneMessage(length)) return length;
+  if (keyring === undefined || length === undefined || fitsOneMessage(length)) return length;
   throw new SealpipeError(
     'TOO_LARGE',
     `the source has ${length} bytes, one encrypted object holds at most ${maxPlaintextLength} (2^36 − 32): divide it into several objects`,
@@ -234,7 +241,7 @@ function sourceLength(source: OpenBody, promised: number | undefined): number | 
 }
 
 interface ProducerContext {
-  readonly contentKey: ContentKey;
+  readonly contentKey: ContentKey | undefined;
   readonly source: OpenBody;
   readonly length: number | undefined;
   readonly journal: JournalSession | undefined;
@@ -255,7 +262,8 @@ function createProducer(job: UploadJob, { contentKey, source, length, journal, s
   const segments =
     journal !== undefined ||
     (job.workers > 0 && (length === undefined || length >= Math.max(parallelFrom, 2 * partSize)));
-  if (!segments) return new SerialParts(contentKey, chunks, plan);
+  // Without a cipher there is nothing for workers to do.
+  if (!segments || contentKey === undefined) return new SerialParts(contentKey, chunks, plan);
   const workers = (): readonly SealWorker[] => (job.workers === 0 ? [new InlineWorker()] : takeWorkers(job.workers));
   const resumed = journal?.resumed && {
     intents: journal.resumed.intents,

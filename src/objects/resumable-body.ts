@@ -83,6 +83,8 @@ export class ResumableBody extends Readable {
     source.once('error', (error) => this.#ended(error));
     // A response that is cut emits close without end, on some Node versions without an error.
     source.once('close', () => this.#ended(undefined));
+    // It may have been cut while the key was being asked for, when nobody listened: no event will come any more.
+    if (source.closed) this.#ended(source.errored ?? undefined);
   }
 
   /** Lets go of the current connection; late errors of it concern nobody. */

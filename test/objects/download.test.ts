@@ -60,6 +60,16 @@ test('a download that is cut at ten random points still ends authenticated, in e
   assert.ok(rest.every(({ range, headers }) => /^bytes=\d+-$/.test(range ?? '') && headers['if-match'] !== undefined));
 });
 
+test('a connection that is cut while KMS is asked, before anybody reads from it, is mended like any other', async () => {
+  endpoint.local.faults.set([
+    { operation: 'KMS.Decrypt', delay: 300 },
+    { operation: 'GetObject', resetResponseAfter: 100_000 },
+  ]);
+  const target = join(folder, 'cut-early');
+  await endpoint.encrypted().download({ Bucket, Key: 'object' }, target, { signal: AbortSignal.timeout(20_000) });
+  assert.ok(readFileSync(target).equals(content));
+});
+
 test('orderly closes, stalls and drips are mended like cuts', async () => {
   endpoint.local.faults.set([
     { operation: 'GetObject', truncateAfter: 1_000_000 },

@@ -189,10 +189,16 @@ export class Exchange {
   async #over(): Promise<void> {
     const response = this.#response;
     if (response.writableFinished || response.destroyed || this.#request.socket.destroyed) return;
+    const { socket } = this.#request;
     await new Promise<void>((resolve) => {
-      response.once('finish', resolve);
-      response.once('close', resolve);
-      this.#request.socket.once('close', resolve);
+      const over = (): void => {
+        // The connection outlives the answer, and would gather a listener with each.
+        socket.off('close', over);
+        resolve();
+      };
+      response.once('finish', over);
+      response.once('close', over);
+      socket.once('close', over);
     });
   }
 

@@ -1,0 +1,101 @@
+import { stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { counted, formatByteSize, formatRate } from '../byte-size.ts';
+import { type CommandFactory, defineCommand } from '../command.ts';
+import { addJsonOptions, addProgressOption } from '../options/common-options.ts';
+import { type ProgressStyle, startProgress } from '../progress.ts';
+import { addReadingOptions, type ReadingOptions, withReading, writeToStdout } from '../reading.ts';
+import { formatS3Url, looksLikeS3Url, parseObjectUrl } from '../s3-url.ts';
+import type { TransferDocument } from '../schemas.ts';
+import { UsageError } from '../usage-error.ts';
+
+interface GetCommandOptions extends ReadingOptions {
+  readonly progress: ProgressStyle;
+}
+
+export const getCommand: CommandFactory = defineCommand<GetCommandOptions>({
+  name: 'get',
+  operands: '<s3://bucket/key> <file|->',
+  description:
+    'Downloads an object and decrypts it. The file appears under its name when all of it has been authenticated, and not before: on any failure nothing is left, and what was there stays. A folder takes the name from the key; - is stdout, as `sealpipe cat` writes it.',
+  help: {
+    Examples: [
+      'sealpipe get s3://bucket/data.parquet data.parquet --kms-key-id alias/my-key',
+      'sealpipe get s3://bucket/tables/a.csv ./downloads/ --aes-key-file key.hex',
+      "sealpipe get s3://bucket/old.bin old.bin --aes-key-file now.hex --decryption-key 'year=2019=then.hex' --commitment-policy REQUIRE_ENCRYPT_ALLOW_DECRYPT",
+    ],
+  },
+  least: 2,
+  most: 2,
+  schema: 'get',
+  addOptions: (command) => {
+    addReadingOptions(command);
+    addProgressOption(command);
+    addJsonOptions(command, 'one document: bucket, key, bytes, seconds, parts, retries, kmsCalls, …');
+  },
+  run: async ([operand = '', target = ''], options, context) => {
+    const url = parseObjectUrl(operand);
+    if (looksLikeS3Url(target)) throw new UsageError(`${target} is in S3: get writes files and - (stdout)`);
+    if (target === '-') {
+      if (options.json === true) throw new UsageError('--json goes with a file: stdout carries the object');
+      return writeToStdout(url, options, context);
+    }
+    if (options.release !== undefined || options.maxBuffered !== undefined)
+      throw new UsageError(
+        '--release and --max-buffered go with stdout: a file appears only once it is authenticated, whatever its size',
+      );
+    const path = await targetPath(target, url.key);
+    await withReading(url, options, context, async ({ s3, session, params }) => {
+      session.countRequests();
+      const started = performance.now();
+      const progress = await startProgress(options.progress, url.key);
+      const onProgress = ({ loaded, total }: { loaded: number; total: number }): void =>
+        progress.report({ bytes: loaded, total, parts: 1 });
+      const result = await s3
+        .download(params, path, { signal: context.signal, onProgress })
+        .finally(() => progress.finish());
+      const seconds = Math.round(performance.now() - started) / 1000;
+      const document: TransferDocument = {
+        bucket: url.bucket,
+        key: url.key,
+        bytes: result.plaintextSize,
+        seconds,
+        parts: 1,
+        retries: session.sends('GetObject') - (result.envelope?.storage === 'instruction-file' ? 2 : 1),
+        restarts: 0,
+        kmsCalls: session.kmsCalls,
+        etag: result.etag,
+      };
+      if (options.json === true) return context.output.json(document);
+      const { bytes, retries } = document;
+      const again = retries === 0 ? '' : `, taken up again ${counted(retries, 'time')}`;
+      // What --plaintext allow let through was verified by nobody.
+      const how = result.envelope === undefined ? ', not encrypted, not authenticated' : '';
+      await context.output.line(
+        `${formatS3Url(url)} -> ${path}  ${formatByteSize(bytes)}, ${seconds.toFixed(1)} s (${formatRate(bytes, seconds)})${again}${how}`,
+      );
+    });
+  },
+});
+
+/** Where the object goes: into a folder under the last part of its key. */
+async function targetPath(target: string, key: string): Promise<string> {
+  const isFolder =
+    /[/\\]$/.test(target) ||
+    (await stat(target).then(
+      (found) => found.isDirectory(),
+      () => false,
+    ));
+  if (!isFolder) return target;
+  const name = key.slice(key.lastIndexOf('/') + 1);
+  // A key is anybody's text: what it names must lie in the folder.
+  if (
+    name === '' ||
+    name === '.' ||
+    name === '..' ||
+    /[\\\0]/.test(name) ||
+    (process.platform === 'win32' && name.includes(':'))
+  )
+    throw new UsageError(`the key ${JSON.stringify(key)} gives no file name: name the file`);
+  return join(target, name);
+}
