@@ -5,7 +5,7 @@ import { SealpipeError } from '../errors.ts';
 import type { Envelope } from '../format/envelope.ts';
 import { plaintextLength } from '../format/lengths.ts';
 import { locateEnvelope, parseEnvelope } from '../format/parse-envelope.ts';
-import type { ReadPolicy } from '../format/read-policy.ts';
+import { assertCommitmentPolicy, type ReadPolicy } from '../format/read-policy.ts';
 import type { StringMap } from '../format/string-map.ts';
 import type { Keyring } from '../keyrings/keyring.ts';
 import { openContentKey } from '../keyrings/open-content-key.ts';
@@ -47,6 +47,7 @@ export interface DecryptStreamOptions extends ReadPolicy {
  */
 export function createDecryptStream(options: DecryptStreamOptions): Transform {
   assertReleaseOptions(options);
+  if (options.commitmentPolicy !== undefined) assertCommitmentPolicy(options.commitmentPolicy);
   const { envelope: metadata } = options;
   const located = locateEnvelope(metadata);
   if (located.place === 'metadata') return decryptStreamOf(parseEnvelope(metadata), options);
