@@ -5,7 +5,7 @@ import { assertCommitmentPolicy, type ReadPolicy, writingSuite } from '../format
 import { assertStringMap, type StringMap } from '../format/string-map.ts';
 import type { WritableSuiteName } from '../format/suites.ts';
 import type { Keyring } from '../keyrings/keyring.ts';
-import { isKeyring } from '../keyrings/provider.ts';
+import { assertKeyring } from '../keyrings/provider.ts';
 import { EncryptedUpload, type EncryptedUploadParams, type UploadOptions } from '../multipart/encrypted-upload.ts';
 import { type UploadWriteStream, uploadWriteStream } from '../multipart/upload-write-stream.ts';
 import {
@@ -50,10 +50,7 @@ export class EncryptedS3 {
     const { client, keyring, suite, storage = 'metadata', encryptionContext, ...policy } = options;
     if (typeof (client as Partial<S3Client> | undefined)?.send !== 'function')
       throw new TypeError('client is missing: expected an S3Client of @aws-sdk/client-s3');
-    if (!isKeyring(keyring))
-      throw new TypeError(
-        'keyring is missing: expected kmsKeyring(…), aesKeyring(…), rsaKeyring(…) or one of your own',
-      );
+    assertKeyring(keyring);
     if (policy.commitmentPolicy !== undefined) assertCommitmentPolicy(policy.commitmentPolicy);
     if (storage !== 'metadata' && storage !== 'instruction-file')
       throw new TypeError(`storage is ${JSON.stringify(storage)}, expected 'metadata' or 'instruction-file'`);
