@@ -115,6 +115,11 @@ export class RecordingServer {
     return client;
   }
 
+  /** Connections that are open now. */
+  get openConnections(): number {
+    return [...this.#sockets.keys()].filter(({ destroyed }) => !destroyed).length;
+  }
+
   /** Requests since the last call of this. */
   takeRequests(): RecordedRequest[] {
     return this.requests.splice(0);
