@@ -123,9 +123,14 @@ function kindOf(failure: {
 }): FailureKind {
   const { name, code, statusCode, throttled } = failure;
   if (name === 'AbortError' || code === 'ABORT_ERR') return 'aborted';
-  if (throttled || throttling.has(name) || statusCode === 429 || (statusCode === 503 && name !== 'ServiceUnavailable'))
+  // The SDK gives an error in a body of status 200 the status 503, so the name goes first.
+  if (throttled || throttling.has(name) || statusCode === 429 || (statusCode === 503 && !transient.has(name)))
     return 'throttled';
   if (credentials.has(name)) return 'credentials';
+  // Done, but the answer could not be read (cut off in its XML): whoever asks again or looks will find out.
+  if (statusCode !== undefined && statusCode >= 200 && statusCode < 300 && !transient.has(name)) return 'network';
+  // A mistake in the call, which Node gives a code too (ERR_INVALID_CHAR in a header): nothing was sent.
+  if (name === 'TypeError' || name === 'RangeError') return 'rejected';
   if (
     name === 'TimeoutError' ||
     (code !== undefined && socketCodes.has(code)) ||
@@ -134,7 +139,7 @@ function kindOf(failure: {
   )
     return 'network';
   if (transient.has(name) || (statusCode !== undefined && statusCode >= 500 && statusCode !== 501)) return 'server';
-  // An answer that could not be parsed, or none at all, has no status of its own kind: the connection is to blame.
+  // A code of some library and no status: there was no answer, and the connection is to blame.
   if (statusCode === undefined && code !== undefined) return 'network';
   return 'rejected';
 }

@@ -52,9 +52,11 @@ export function assertCommitmentPolicy(policy: string): asserts policy is Commit
 
 /**
  * The suite to write with. `gcm` alone implies nothing about the policy: only FORBID_ENCRYPT_ALLOW_DECRYPT writes it.
+ * @throws TypeError when the policy is none of the three
  * @throws SealpipeError COMMITMENT_POLICY when suite and policy contradict each other
  */
 export function writingSuite(policy: CommitmentPolicy | undefined, suite: WritableSuiteName | undefined): ContentSuite {
+  if (policy !== undefined) assertCommitmentPolicy(policy);
   const forbids = policy === 'FORBID_ENCRYPT_ALLOW_DECRYPT';
   if (suite === undefined) return forbids ? gcmSuite : committingSuite;
   const chosen = suiteByName(suite);
@@ -69,6 +71,7 @@ export function writingSuite(policy: CommitmentPolicy | undefined, suite: Writab
 
 /**
  * Refuses an envelope that the policy does not allow, before a key is asked for.
+ * @throws TypeError when the commitment policy is none of the three
  * @throws SealpipeError LEGACY_DISABLED or COMMITMENT_POLICY
  */
 export function checkReadPolicy(envelope: Envelope, policy: ReadPolicy): void {
@@ -90,6 +93,8 @@ export function checkReadPolicy(envelope: Envelope, policy: ReadPolicy): void {
     );
   }
   const commitment = policy.commitmentPolicy ?? defaultCommitmentPolicy;
+  // Anything else would pass for a policy that requires nothing.
+  assertCommitmentPolicy(commitment);
   if (commitment === 'REQUIRE_ENCRYPT_REQUIRE_DECRYPT' && !suite.committing) {
     throw new SealpipeError(
       'COMMITMENT_POLICY',

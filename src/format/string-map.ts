@@ -55,13 +55,16 @@ export function withoutNames(map: StringMap, names: readonly string[]): StringMa
  * @throws TypeError when it is not an object of strings, or a string is not well-formed Unicode.
  */
 export function assertStringMap(value: unknown, name: string): asserts value is StringMap {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw new TypeError(`${name} is no object, expected an object of strings`);
+  // A Map (Headers, URLSearchParams) has no properties: it would pass for an empty context and protect nothing.
+  if (typeof value !== 'object' || value === null || Symbol.iterator in value) {
+    throw new TypeError(`${name} is no plain object, expected an object of strings`);
   }
   for (const [key, entry] of Object.entries(value)) {
     if (typeof entry !== 'string') throw new TypeError(`${name}[${JSON.stringify(key)}] is no string`);
     // A lone surrogate would be stored as U+FFFD by whoever encodes it as UTF-8, and never compare equal again.
-    if (/\p{Surrogate}/u.test(key + entry))
+    if (loneSurrogate.test(key) || loneSurrogate.test(entry))
       throw new TypeError(`${name} holds a lone surrogate under ${JSON.stringify(key)}`);
   }
 }
+
+const loneSurrogate = /\p{Surrogate}/u;

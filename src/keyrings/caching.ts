@@ -43,6 +43,8 @@ export function cachingKeyring(keyring: Keyring, options: CachingKeyringOptions)
   const cached = new Map<string, CachedKey>();
   // Openings of one object at the same time share one call.
   const pending = new Map<string, Promise<Uint8Array>>();
+  /** Counts `clear()`: what was asked for before it must not be kept after it. */
+  let generation = 0;
 
   const forget = (id: string): void => {
     const entry = cached.get(id);
@@ -91,17 +93,20 @@ export function cachingKeyring(keyring: Keyring, options: CachingKeyringOptions)
         return take(id, bytes) ?? keyring.unwrapDataKey(request);
       }
       const call = keyring.unwrapDataKey(request);
+      const asked = generation;
       pending.set(id, call);
       try {
         const dataKey = await call;
-        keep(id, dataKey, bytes);
+        if (asked === generation) keep(id, dataKey, bytes);
         return dataKey;
       } finally {
-        pending.delete(id);
+        if (pending.get(id) === call) pending.delete(id);
       }
     },
 
     clear(): void {
+      generation += 1;
+      pending.clear();
       for (const id of [...cached.keys()]) forget(id);
     },
   };

@@ -56,9 +56,11 @@ export function kmsFailure(
         retryable: true,
       });
     case 'ValidationException':
+      // Decrypt without a key id (discovery) can only be wrong in what the envelope gave it.
+      if (keyId === undefined) break;
       return new SealpipeError(
         'KEY_NOT_FOUND',
-        `KMS cannot read the key id ${String(keyId)}${said}: expected a key id, key ARN, alias/name or alias ARN`,
+        `KMS cannot read the key id ${keyId}${said}: expected a key id, key ARN, alias/name or alias ARN`,
         fields,
       );
     default:
@@ -85,5 +87,5 @@ export function kmsFailure(
       { ...fields, retryable: true },
     );
   }
-  return new SealpipeError('KMS_UNAVAILABLE', `KMS refused ${operation}: ${failure.name}${said}`, fields);
+  return new SealpipeError('REQUEST_REJECTED', `KMS refused ${operation}: ${failure.name}${said}`, fields);
 }

@@ -80,3 +80,9 @@ export function isKeyring(value: unknown): value is Keyring {
   const candidate = value as Partial<Keyring> | null | undefined;
   return typeof candidate?.generateDataKey === 'function' && typeof candidate.unwrapDataKey === 'function';
 }
+
+/** @throws TypeError when what should be a keyring is none */
+export function assertKeyring(keyring: unknown): asserts keyring is Keyring {
+  if (isKeyring(keyring)) return;
+  throw new TypeError('keyring is missing: expected kmsKeyring(…), aesKeyring(…), rsaKeyring(…) or one of your own');
+}

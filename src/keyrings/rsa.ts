@@ -142,7 +142,8 @@ function parseKey(input: string | Uint8Array, type: 'public' | 'private', name: 
   const pem =
     typeof input === 'string' ||
     Buffer.from(input.subarray(0, 64)).toString('latin1').trimStart().startsWith('-----BEGIN');
-  const bytes = typeof input === 'string' ? input : Buffer.from(input);
+  // A view: a copy would leave the private key in the pool that all small Buffers share.
+  const bytes = typeof input === 'string' ? input : Buffer.from(input.buffer, input.byteOffset, input.byteLength);
   try {
     if (type === 'public')
       return createPublicKey(

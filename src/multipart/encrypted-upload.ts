@@ -124,6 +124,8 @@ export class EncryptedUpload extends EventEmitter<UploadEvents> {
       throw new TypeError(`transport is ${JSON.stringify(options.transport)}, expected 'auto', 'client' or 'workers'`);
     }
     assertCount('restarts', options.restarts ?? 1, 0);
+    const { partTimeout = 1 } = options;
+    if (!(partTimeout > 0)) throw new RangeError(`partTimeout is ${partTimeout}, expected a number of milliseconds`);
     this.#setting = setting;
     this.#params = params;
     this.#options = options;

@@ -46,8 +46,13 @@ export class OrderedFold {
     });
   }
 
-  /** The tag of what is folded. Taken once, of all there is: releasing it freezes the message. */
+  /**
+   * The tag of what is folded. Taken once, of all there is: releasing it freezes the message.
+   * @throws SealpipeError ABORTED when it has been closed
+   */
   tag(): Uint8Array {
+    // What the tag is made of has been overwritten.
+    if (this.#closed) throw ended();
     return this.#fold.tag();
   }
 

@@ -34,6 +34,8 @@ export class PartBuffers {
     this.#throwIfClosed();
     if (this.#lent >= this.#count) {
       const handedOver = await new Promise<Buffer | undefined>((resolve) => this.#waiting.push(resolve));
+      // Closed in the moment of the hand-over: nobody else would give it back.
+      if (this.#closed !== undefined && handedOver !== undefined) this.#memory.giveBack(handedOver);
       this.#throwIfClosed();
       return this.#fitting(handedOver, length);
     }

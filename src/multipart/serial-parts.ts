@@ -62,6 +62,9 @@ export class SerialParts implements PartProducer {
       this.#plan.partSize(1),
     );
     for await (const chunk of this.#chunks) {
+      // Before it is encrypted: the buffer of a small object has room for what was promised and no more.
+      if (length !== undefined && encryptor.length + chunk.length > length)
+        throw wrongLength(encryptor.length + chunk.length, length);
       for (let rest = chunk; rest.length > 0; ) {
         if (part.room === 0) {
           yield part.seal(this.#buffers, { whole: false });
@@ -75,7 +78,6 @@ export class SerialParts implements PartProducer {
         }
         rest = rest.subarray(taken.length);
       }
-      if (length !== undefined && encryptor.length > length) break;
     }
     if (length !== undefined && encryptor.length !== length) throw wrongLength(encryptor.length, length);
     const tag = encryptor.final();

@@ -12,6 +12,7 @@ import { type ContentSuite, maxPlaintextLength } from '../format/suites.ts';
 import { divideEnvelope, joinMetadata } from '../format/write-envelope.ts';
 import type { Keyring } from '../keyrings/keyring.ts';
 import { createContentKey } from '../keyrings/open-content-key.ts';
+import { unlessAborted } from '../streams/unless-aborted.ts';
 import { InstructionFileSwap } from './instruction-file-swap.ts';
 import { JournalSession, waitUntilSettled } from './journal/journal-session.ts';
 import { resumeUpload } from './journal/resume.ts';
@@ -79,7 +80,9 @@ export async function runUploadAttempt(
   observer: UploadObserver,
   signal: AbortSignal,
 ): Promise<UploadedObject> {
-  const source = await openBody(job.body);
+  // Opening can last as long as it likes (a factory, a FIFO that nobody writes to).
+  const source = await unlessAborted(openBody(job.body), signal, (late) => void late.close());
+  if (source === undefined) throw aborted(signal);
   try {
     const length = sourceLength(source, job);
     const beginning =
@@ -219,6 +222,10 @@ async function send(
   } finally {
     producer.close();
   }
+}
+
+function aborted(signal: AbortSignal): SealpipeError {
+  return new SealpipeError('ABORTED', 'the upload was aborted', { cause: signal.reason as unknown });
 }
 
 /** The number of bytes to expect, where source or caller say it. */

@@ -103,6 +103,9 @@ function openBytes(bytes: Uint8Array): OpenBody {
 
 function openStream(stream: Readable, length?: number): OpenBody {
   let ended = false;
+  // It may fail before it is read, while a key is asked for: with nobody listening that would end the process. Reading tells it.
+  const onError = (): void => undefined;
+  stream.on('error', onError);
   return {
     length,
     async *chunks(): AsyncGenerator<Uint8Array> {
@@ -120,10 +123,9 @@ function openStream(stream: Readable, length?: number): OpenBody {
       }
     },
     close: async () => {
-      if (!ended && !stream.destroyed) {
-        stream.once('error', () => undefined);
-        stream.destroy();
-      }
+      // After an early end the listener stays: what the destruction fails with concerns nobody.
+      if (ended) stream.off('error', onError);
+      else stream.destroy();
     },
   };
 }
@@ -156,6 +158,9 @@ async function openFile(path: string): Promise<OpenBody> {
     const opened = await handle.stat({ bigint: true });
     if (opened.isDirectory()) throw Object.assign(new Error(`EISDIR: ${path} is a directory`), { code: 'EISDIR' });
     if (!opened.isFile()) return openStream(handle.createReadStream({ highWaterMark: fileReadLength }));
+    // The kernel's own files (/proc) say that they are empty.
+    if (opened.size === 0n && (await handle.read(Buffer.alloc(1), 0, 1, 0)).bytesRead > 0)
+      return openStream(handle.createReadStream({ start: 0, highWaterMark: fileReadLength }));
     const file = new OpenFile(handle, resolve(path), identityOf(opened));
     return { length: file.identity.size, file, chunks: () => file.chunks(), close: () => handle.close() };
   } catch (cause) {

@@ -78,7 +78,10 @@ export class EncryptedS3 {
 
   /** A Readable over one object's plaintext. It asks S3 when it is first read. */
   createReadStream(params: GetParams, options: GetOptions = {}): Readable {
-    return new ObjectReadStream(() => this.get(params, options));
+    return new ObjectReadStream((destroyed) => {
+      const signal = options.signal === undefined ? destroyed : AbortSignal.any([options.signal, destroyed]);
+      return this.get(params, { ...options, signal });
+    });
   }
 
   /** Downloads one object to a file, which appears when its content has been authenticated, and not before. */

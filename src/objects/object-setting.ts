@@ -4,7 +4,7 @@ import { assertCommitmentPolicy, type ReadPolicy, writingSuite } from '../format
 import { assertStringMap, type StringMap } from '../format/string-map.ts';
 import type { ContentSuite, WritableSuiteName } from '../format/suites.ts';
 import type { Keyring } from '../keyrings/keyring.ts';
-import { isKeyring } from '../keyrings/provider.ts';
+import { assertKeyring } from '../keyrings/provider.ts';
 
 /** What the operations on objects share: the caller's client, keyring and policy. */
 export interface ObjectSetting {
@@ -36,9 +36,7 @@ export function objectSetting(options: ObjectSettingOptions): ObjectSetting {
   if (typeof (client as Partial<S3Client> | undefined)?.send !== 'function') {
     throw new TypeError('client is missing: expected an S3Client of @aws-sdk/client-s3');
   }
-  if (!isKeyring(keyring)) {
-    throw new TypeError('keyring is missing: expected kmsKeyring(…), aesKeyring(…), rsaKeyring(…) or one of your own');
-  }
+  assertKeyring(keyring);
   if (policy.commitmentPolicy !== undefined) assertCommitmentPolicy(policy.commitmentPolicy);
   if (storage !== 'metadata' && storage !== 'instruction-file') {
     throw new TypeError(`storage is ${JSON.stringify(storage)}, expected 'metadata' or 'instruction-file'`);

@@ -1,7 +1,7 @@
 /** A file that comes into being whole or not at all: written under a temporary name beside it, renamed at the end. */
 import { randomBytes } from 'node:crypto';
-import { type FileHandle, lstat, open, realpath, rename, rm, stat } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { type FileHandle, lstat, open, readlink, realpath, rename, rm, stat } from 'node:fs/promises';
+import { basename, dirname, join, resolve, sep } from 'node:path';
 import { SealpipeError } from '../errors.ts';
 
 /** Bytes that are collected before they are written in one call. */
@@ -38,7 +38,7 @@ export class TargetFile {
     }
   }
 
-  /** Appends; `bytes` must not change until the next call has resolved. */
+  /** Appends; `bytes` is kept until it is written, and must not change any more. */
   async write(bytes: Uint8Array): Promise<void> {
     this.#pending.push(bytes);
     this.#pendingLength += bytes.length;
@@ -97,18 +97,30 @@ function after(pieces: readonly Uint8Array[], length: number): Uint8Array[] {
 
 /** The place that a link points to, so that the link stays one; anything but a file there is refused. */
 async function resolveLink(path: string): Promise<string> {
-  const found = await lstat(path).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return undefined;
-    throw error;
-  });
+  // Both would otherwise be found out when everything has been fetched.
+  if (path === '') throw new Error('it has no name');
+  if (path.endsWith('/') || path.endsWith(sep))
+    throw new Error('its name ends in a slash, as that of a directory does');
+  const found = await unlessMissing(lstat(path));
   if (found === undefined) return path;
-  const target = found.isSymbolicLink() ? await realpath(path) : path;
-  const { isFile, what } = kindOf(await stat(target));
+  if (found.isSymbolicLink()) {
+    const target = await unlessMissing(realpath(path));
+    // A link to what is not there yet: its target comes to be, as with any other program that writes there.
+    return resolveLink(target ?? resolve(await realpath(dirname(path)), await readlink(path)));
+  }
+  const { isFile, what } = kindOf(await stat(path));
   if (!isFile)
     throw new Error(
       `it is ${what}, which a file cannot be put in the place of; to write into it, stream the object there`,
     );
-  return target;
+  return path;
+}
+
+async function unlessMissing<T>(look: Promise<T>): Promise<T | undefined> {
+  return look.catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return undefined;
+    throw error;
+  });
 }
 
 function kindOf(found: { isFile(): boolean; isDirectory(): boolean; isFIFO(): boolean }): {

@@ -134,5 +134,9 @@ export function s3Failure(cause: unknown, context: S3FailureContext): SealpipeEr
       fields,
     );
   }
-  return new SealpipeError('REQUEST_REJECTED', `S3 refused ${operation} of ${place}: ${said}`, fields);
+  const what =
+    failure.statusCode === undefined
+      ? `${operation} of ${place} could not be sent`
+      : `S3 refused ${operation} of ${place}`;
+  return new SealpipeError('REQUEST_REJECTED', `${what}: ${said}`, fields);
 }

@@ -1,5 +1,8 @@
 import { SealpipeError } from '../errors.ts';
 
+/** The longest delay that setTimeout takes, in milliseconds; above it fires at once. */
+const longestTimeout = 2 ** 31 - 1;
+
 export interface DeadlineOptions {
   /** Milliseconds until the send counts as lost. */
   readonly timeout: number;
@@ -20,10 +23,13 @@ export async function withDeadline<T>(
 ): Promise<T> {
   const controller = new AbortController();
   let late = false;
-  const timer = setTimeout(() => {
-    late = true;
-    controller.abort();
-  }, timeout);
+  const timer = setTimeout(
+    () => {
+      late = true;
+      controller.abort();
+    },
+    Math.min(timeout, longestTimeout),
+  );
   const onAbort = (): void => controller.abort(signal?.reason);
   if (signal?.aborted === true) onAbort();
   else signal?.addEventListener('abort', onAbort, { once: true });

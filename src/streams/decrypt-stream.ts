@@ -1,16 +1,18 @@
-import { Transform, type TransformCallback } from 'node:stream';
+import { PassThrough, Transform, type TransformCallback } from 'node:stream';
 import { type ContentDecryptor, createContentDecryptor, slices } from '../crypto/content-cipher.ts';
 import { type ContentKey, wipe } from '../crypto/content-key.ts';
 import { SealpipeError } from '../errors.ts';
 import type { Envelope } from '../format/envelope.ts';
-import { plaintextLength } from '../format/lengths.ts';
+import { fitsOneMessage, plaintextLength } from '../format/lengths.ts';
 import { locateEnvelope, parseEnvelope } from '../format/parse-envelope.ts';
-import type { ReadPolicy } from '../format/read-policy.ts';
+import { assertCommitmentPolicy, type ReadPolicy } from '../format/read-policy.ts';
 import type { StringMap } from '../format/string-map.ts';
 import type { Keyring } from '../keyrings/keyring.ts';
 import { openContentKey } from '../keyrings/open-content-key.ts';
+import { assertKeyring } from '../keyrings/provider.ts';
 import { streamBufferLength } from './buffer-length.ts';
 import { destroyOnAbort } from './destroy-on-abort.ts';
+import { unlessAborted } from './unless-aborted.ts';
 
 /**
  * When plaintext comes out.
@@ -47,6 +49,8 @@ export interface DecryptStreamOptions extends ReadPolicy {
  */
 export function createDecryptStream(options: DecryptStreamOptions): Transform {
   assertReleaseOptions(options);
+  assertKeyring(options.keyring);
+  if (options.commitmentPolicy !== undefined) assertCommitmentPolicy(options.commitmentPolicy);
   const { envelope: metadata } = options;
   const located = locateEnvelope(metadata);
   if (located.place === 'metadata') return decryptStreamOf(parseEnvelope(metadata), options);
@@ -56,8 +60,7 @@ export function createDecryptStream(options: DecryptStreamOptions): Transform {
       'the metadata holds only the content part of an envelope (x-amz-c, x-amz-d, x-amz-i): add the entries of the instruction file',
     );
   }
-  if (options.plaintext === 'allow')
-    return new Transform({ transform: (chunk, _encoding, callback) => callback(null, chunk) });
+  if (options.plaintext === 'allow') return passThrough(options.signal);
   throw new SealpipeError(
     'NOT_ENCRYPTED',
     'the metadata holds no envelope: the object is not encrypted, or its envelope is in an instruction file',
@@ -68,8 +71,8 @@ export function createDecryptStream(options: DecryptStreamOptions): Transform {
 export function decryptStreamOf(envelope: Envelope, options: Omit<DecryptStreamOptions, 'envelope'>): Transform {
   assertReleaseOptions(options);
   const { contentLength } = options;
-  return new DecryptTransform(envelope, options, () =>
-    openContentKey({ ...options, envelope, policy: options, storedLength: contentLength }),
+  return new DecryptTransform(envelope, options, (signal) =>
+    openContentKey({ ...options, envelope, policy: options, storedLength: contentLength, signal }),
   );
 }
 
@@ -85,7 +88,7 @@ export function decryptStreamWith(
 
 /**
  * Refuses content that would have to be buffered and is too large for it, or that cannot be whole, before it is fetched.
- * @throws SealpipeError TRUNCATED or BUFFER_LIMIT
+ * @throws SealpipeError TRUNCATED, TOO_LARGE or BUFFER_LIMIT
  */
 export function checkContentLength(
   { suite }: Envelope,
@@ -99,13 +102,21 @@ export function checkContentLength(
       `the object has ${contentLength} bytes, which no ${suite.name} content has: it was cut`,
     );
   }
+  if (suite.authenticated && !fitsOneMessage(length.plaintextSize)) {
+    throw new SealpipeError(
+      'TOO_LARGE',
+      `the object has ${contentLength} bytes, more than ${suite.name} content can have: its envelope belongs to another object`,
+    );
+  }
   if (release !== 'delayed' && length.plaintextSize > maxBuffered) throw bufferLimit(length.plaintextSize, maxBuffered);
 }
 
 class DecryptTransform extends Transform {
   readonly #envelope: Envelope;
   readonly #options: Pick<DecryptStreamOptions, 'contentLength' | 'release' | 'maxBuffered' | 'signal'>;
-  readonly #openKey: () => Promise<ContentKey>;
+  readonly #openKey: (signal: AbortSignal) => Promise<ContentKey>;
+  /** Ends the wait for the key: Node calls `_destroy` only when the construction is over. */
+  readonly #stop = new AbortController();
   readonly #maxBuffered: number;
   #decryptor: ContentDecryptor | undefined;
   /** Plaintext that waits for the tag; undefined under `delayed`. */
@@ -115,7 +126,7 @@ class DecryptTransform extends Transform {
   constructor(
     envelope: Envelope,
     options: Pick<DecryptStreamOptions, 'contentLength' | 'release' | 'maxBuffered' | 'signal'>,
-    openKey: () => Promise<ContentKey>,
+    openKey: (signal: AbortSignal) => Promise<ContentKey>,
   ) {
     super({ readableHighWaterMark: streamBufferLength, writableHighWaterMark: streamBufferLength });
     this.#envelope = envelope;
@@ -124,6 +135,7 @@ class DecryptTransform extends Transform {
     this.#maxBuffered = options.maxBuffered ?? defaultMaxBuffered;
     this.#waiting = options.release === 'delayed' ? undefined : [];
     destroyOnAbort(this, options.signal, 'decryption');
+    if (options.signal?.aborted === true) this.#stop.abort(options.signal.reason);
   }
 
   override _construct(callback: (error?: Error | null) => void): void {
@@ -133,10 +145,11 @@ class DecryptTransform extends Transform {
   async #start(): Promise<void> {
     const { contentLength } = this.#options;
     if (contentLength !== undefined) checkContentLength(this.#envelope, contentLength, this.#options);
-    const contentKey = await this.#openKey();
+    const { signal } = this.#stop;
+    const contentKey = await unlessAborted(this.#openKey(signal), signal, ({ key }) => wipe(key));
+    if (contentKey === undefined) return;
     this.#decryptor = createContentDecryptor(contentKey, contentLength);
     wipe(contentKey.key);
-    if (this.destroyed) this.#decryptor.close();
   }
 
   override _transform(chunk: Uint8Array, _encoding: BufferEncoding, callback: TransformCallback): void {
@@ -159,6 +172,11 @@ class DecryptTransform extends Transform {
     }
   }
 
+  override destroy(error?: Error): this {
+    this.#stop.abort(error);
+    return super.destroy(error);
+  }
+
   override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
     this.#decryptor?.close();
     for (const plaintext of this.#waiting ?? []) plaintext.fill(0);
@@ -178,6 +196,16 @@ class DecryptTransform extends Transform {
   }
 }
 
+/** A plaintext object, as it is. */
+function passThrough(signal: AbortSignal | undefined): Transform {
+  const stream = new PassThrough({
+    readableHighWaterMark: streamBufferLength,
+    writableHighWaterMark: streamBufferLength,
+  });
+  destroyOnAbort(stream, signal, 'download');
+  return stream;
+}
+
 function bufferLimit(length: number, limit: number): SealpipeError {
   return new SealpipeError(
     'BUFFER_LIMIT',
@@ -189,13 +217,15 @@ function bufferLimit(length: number, limit: number): SealpipeError {
 function assertReleaseOptions({
   release,
   maxBuffered,
-}: {
-  release?: string | undefined;
-  maxBuffered?: number | undefined;
-}): void {
-  if (release !== undefined && release !== 'authenticated' && release !== 'delayed') {
+  contentLength,
+}: Pick<DecryptStreamOptions, 'release' | 'maxBuffered' | 'contentLength'>): void {
+  if (release !== undefined && !releaseRules.includes(release)) {
     throw new TypeError(`release is ${JSON.stringify(release)}, expected 'authenticated' or 'delayed'`);
   }
   if (maxBuffered !== undefined && !(maxBuffered >= 0))
     throw new RangeError(`maxBuffered is ${maxBuffered}, expected a number of bytes`);
+  if (contentLength !== undefined && !(Number.isSafeInteger(contentLength) && contentLength >= 0))
+    throw new RangeError(`contentLength is ${contentLength}, expected the number of stored bytes`);
 }
+
+const releaseRules: readonly ReleaseRule[] = ['authenticated', 'delayed'];

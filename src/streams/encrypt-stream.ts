@@ -1,5 +1,5 @@
 import { Transform, type TransformCallback } from 'node:stream';
-import { ContentEncryptor, slices } from '../crypto/content-cipher.ts';
+import { ContentEncryptor, sliceLength, slices } from '../crypto/content-cipher.ts';
 import { wipe } from '../crypto/content-key.ts';
 import { SealpipeError } from '../errors.ts';
 import { fitsOneMessage } from '../format/lengths.ts';
@@ -8,8 +8,10 @@ import type { StringMap } from '../format/string-map.ts';
 import { type ContentSuite, maxPlaintextLength, type WritableSuiteName } from '../format/suites.ts';
 import type { Keyring } from '../keyrings/keyring.ts';
 import { createContentKey } from '../keyrings/open-content-key.ts';
+import { assertKeyring } from '../keyrings/provider.ts';
 import { streamBufferLength } from './buffer-length.ts';
 import { destroyOnAbort } from './destroy-on-abort.ts';
+import { unlessAborted } from './unless-aborted.ts';
 
 export interface EncryptStreamOptions {
   readonly keyring: Keyring;
@@ -42,7 +44,11 @@ export interface EncryptStream extends Transform {
  * @throws SealpipeError COMMITMENT_POLICY, TOO_LARGE; on the stream also what the keyring fails with
  */
 export function createEncryptStream(options: EncryptStreamOptions): EncryptStream {
-  return new EncryptTransform(options);
+  // Not in the constructor: Node goes on constructing a stream whose constructor has thrown, and fails where nobody listens.
+  assertKeyring(options.keyring);
+  const suite = writingSuite(options.commitmentPolicy, options.suite);
+  if (options.length !== undefined) assertLength(options.length);
+  return new EncryptTransform(suite, options);
 }
 
 class EncryptTransform extends Transform implements EncryptStream {
@@ -50,42 +56,50 @@ class EncryptTransform extends Transform implements EncryptStream {
   readonly #options: EncryptStreamOptions;
   readonly #suite: ContentSuite;
   readonly #settle: { resolve: (envelope: Record<string, string>) => void; reject: (error: unknown) => void };
+  /** Ends the wait for the key: Node calls `_destroy` only when the construction is over. */
+  readonly #stop = new AbortController();
   #encryptor: ContentEncryptor | undefined;
 
-  constructor(options: EncryptStreamOptions) {
+  constructor(suite: ContentSuite, options: EncryptStreamOptions) {
     super({ readableHighWaterMark: streamBufferLength, writableHighWaterMark: streamBufferLength });
     this.#options = options;
-    this.#suite = writingSuite(options.commitmentPolicy, options.suite);
-    const { length } = options;
-    if (length !== undefined) assertLength(length);
+    this.#suite = suite;
     const { promise, ...settle } = withResolvers<Record<string, string>>();
     this.envelope = promise;
     this.#settle = settle;
     // Whoever does not ask for the envelope learns of the failure from the stream.
     promise.catch(() => undefined);
     destroyOnAbort(this, options.signal, 'encryption');
+    if (options.signal?.aborted === true) this.#stop.abort(options.signal.reason);
   }
 
   override _construct(callback: (error?: Error | null) => void): void {
-    createContentKey({ ...this.#options, suite: this.#suite }).then(
-      ({ contentKey, envelope }) => {
-        this.#encryptor = new ContentEncryptor(contentKey);
-        wipe(contentKey.key);
-        if (this.destroyed) this.#encryptor.close();
-        this.#settle.resolve(envelope);
-        callback();
-      },
-      (error: unknown) => callback(error as Error),
-    );
+    this.#start().then(() => callback(), callback);
+  }
+
+  async #start(): Promise<void> {
+    const { signal } = this.#stop;
+    const making = createContentKey({ ...this.#options, suite: this.#suite, signal });
+    const made = await unlessAborted(making, signal, ({ contentKey }) => wipe(contentKey.key));
+    if (made === undefined) return;
+    this.#encryptor = new ContentEncryptor(made.contentKey);
+    wipe(made.contentKey.key);
+    this.#settle.resolve(made.envelope);
   }
 
   override _transform(chunk: Uint8Array, _encoding: BufferEncoding, callback: TransformCallback): void {
+    const encryptor = this.#encryptor as ContentEncryptor;
+    const { length } = this.#options;
+    if (length !== undefined && encryptor.length + chunk.length > length) {
+      callback(wrongLength(`has more than ${length} bytes`, { offset: length, length }));
+      return;
+    }
     try {
-      if (chunk.length <= sliceAtOnce) {
-        callback(null, (this.#encryptor as ContentEncryptor).update(chunk));
+      if (chunk.length <= sliceLength) {
+        callback(null, encryptor.update(chunk));
         return;
       }
-      for (const slice of slices(chunk)) this.push((this.#encryptor as ContentEncryptor).update(slice));
+      for (const slice of slices(chunk)) this.push(encryptor.update(slice));
       callback();
     } catch (error) {
       callback(error as Error);
@@ -96,14 +110,15 @@ class EncryptTransform extends Transform implements EncryptStream {
     const encryptor = this.#encryptor as ContentEncryptor;
     const { length } = this.#options;
     if (length !== undefined && encryptor.length !== length) {
-      callback(
-        new SealpipeError('SOURCE_FAILED', `the source ended after ${encryptor.length} bytes, length says ${length}`, {
-          offset: encryptor.length,
-        }),
-      );
+      callback(wrongLength(`ended after ${encryptor.length} bytes`, { offset: encryptor.length, length }));
       return;
     }
     callback(null, encryptor.final());
+  }
+
+  override destroy(error?: Error): this {
+    this.#stop.abort(error);
+    return super.destroy(error);
   }
 
   override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
@@ -115,7 +130,9 @@ class EncryptTransform extends Transform implements EncryptStream {
   }
 }
 
-const sliceAtOnce = 256 * 1024;
+function wrongLength(how: string, { offset, length }: { offset: number; length: number }): SealpipeError {
+  return new SealpipeError('SOURCE_FAILED', `the source ${how}, length says ${length}`, { offset });
+}
 
 function assertLength(length: number): void {
   if (!Number.isSafeInteger(length) || length < 0)

@@ -183,6 +183,7 @@ for (const [what, change] of [
       writeFileSync(path, randomBytes(6 * partSize));
     },
   ],
+  ['is removed', (path: string) => rmSync(path)],
   ['gets another time', (path: string) => utimesSync(path, 1, 1)],
 ] as const) {
   test(`a file that ${what} while workers read it is an error`, async () => {

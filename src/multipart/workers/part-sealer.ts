@@ -74,6 +74,8 @@ export class PartSealer {
     try {
       return openSync(path, 'r');
     } catch (cause) {
+      // It was there when the upload began.
+      if ((cause as NodeJS.ErrnoException).code === 'ENOENT') throw this.#changed('it is gone');
       throw new SealpipeError('SOURCE_FAILED', `the source could not be read to its end: ${(cause as Error).message}`, {
         cause,
       });
