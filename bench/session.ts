@@ -206,7 +206,7 @@ function writes(spec: CaseSpec): boolean {
 }
 
 /** That the bytes whose time was taken did go over the network. */
-function assertMoved(spec: CaseSpec, { bytesIn, bytesOut, requests }: SinkStats): void {
+export function assertMoved(spec: CaseSpec, { bytesIn, bytesOut, requests }: SinkStats): void {
   const expected = spec.kind === 'upload' || spec.kind === 'download' ? spec.size : 0;
   const moved = spec.kind === 'upload' ? bytesIn : bytesOut;
   if (moved < expected) throw new Error(`the sink saw ${moved} bytes of ${expected}: the case does not do its work`);
