@@ -1,0 +1,84 @@
+/** `npm run bench`: see docs/bench.md, or `npm run bench -- --help`. */
+import { writeFileSync } from 'node:fs';
+import { availableParallelism, loadavg } from 'node:os';
+import type { CaseSpec } from './case-spec.ts';
+import { catalogue } from './catalogue.ts';
+import { microCases, runMicro } from './micro/run-micro.ts';
+import { type BenchOptions, help, parseOptions, UsageError } from './options.ts';
+import { packageVersion } from './project.ts';
+import type { BenchReport } from './report/figures.ts';
+import { reportPage } from './report/page.ts';
+import { reportTable } from './report/table.ts';
+import { runSession } from './session.ts';
+
+// Exits in an orderly way, so that files are removed; the processes that were started end with their channel to this one.
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(130));
+process.exitCode = await main();
+
+async function main(): Promise<number> {
+  try {
+    const options = parseOptions(process.argv.slice(2));
+    if (options === undefined) {
+      process.stdout.write(help);
+      return 0;
+    }
+    return await bench(options);
+  } catch (error) {
+    if (error instanceof UsageError) {
+      console.error(`bench: ${error.message} (--help shows the options)`);
+      return 2;
+    }
+    console.error(error);
+    return 1;
+  }
+}
+
+async function bench(options: BenchOptions): Promise<number> {
+  const all = catalogue(options);
+  const specs = selected(all, options.only);
+  const micro = microCases.filter(({ name }) => isSelected(name, options.only));
+  if (options.list) {
+    console.log([...specs, ...micro].map(({ name }) => name).join('\n'));
+    return 0;
+  }
+  if (specs.length + micro.length === 0)
+    throw new UsageError(`no case is named like ${options.only.join(' or ')}: --list shows the names`);
+  warnIfBusy();
+  const log = (line: string): void => console.error(line);
+  const { cases, failures } = await runSession(specs, { options, log });
+  const single = await runMicro(micro, { time: options.microTime, log });
+  const report: BenchReport = {
+    sealpipe: packageVersion,
+    node: process.versions.node,
+    openssl: process.versions.openssl,
+    cores: availableParallelism(),
+    rounds: options.rounds,
+    against: options.endpointUrl !== undefined ? 'endpoint' : options.sinkCommand !== undefined ? 'command' : 'sink',
+    tls: options.tls,
+    cases,
+    micro: single.figures,
+    failures: [...failures, ...single.failures],
+  };
+  console.log(reportTable(report));
+  if (options.json !== undefined) writeFileSync(options.json, `${JSON.stringify(report, undefined, 2)}\n`);
+  if (options.html !== undefined) writeFileSync(options.html, reportPage(report));
+  return report.failures.length === 0 ? 0 : 1;
+}
+
+/** The cases that were asked for, and those that they are compared with. */
+function selected(all: readonly CaseSpec[], only: readonly string[]): CaseSpec[] {
+  const asked = all.filter(({ name }) => isSelected(name, only));
+  const names = new Set(asked.flatMap(({ name, baseline }) => (baseline === undefined ? [name] : [name, baseline])));
+  return all.filter(({ name }) => names.has(name));
+}
+
+function isSelected(name: string, only: readonly string[]): boolean {
+  return only.length === 0 || only.some((part) => name.includes(part));
+}
+
+function warnIfBusy(): void {
+  const [load = 0] = loadavg();
+  const cores = availableParallelism();
+  if (load > cores / 2)
+    console.error(`the machine is busy (load ${load.toFixed(1)}, ${cores} cores): figures will be low, ratios less so`);
+}

@@ -1,0 +1,91 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import type { BenchReport } from '../../bench/report/figures.ts';
+
+function bench(...args: string[]): { status: number | null; stdout: string; stderr: string } {
+  const program = join(import.meta.dirname, '../../bench/run.js');
+  return spawnSync(process.execPath, ['--no-warnings', program, ...args], { encoding: 'utf8' });
+}
+
+test('a quick run verifies and measures its cases, and leaves a table, figures and a page', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'sealpipe-bench-test-'));
+  try {
+    const [json, html] = [join(folder, 'figures.json'), join(folder, 'page.html')];
+    const only = 'upload-stream/sealpipe-8x4,small-get/sealpipe,micro/multiply';
+    const files = ['--json', json, '--html', html];
+    const { status, stdout, stderr } = bench(
+      '--quick',
+      '--size',
+      '8MiB',
+      '--operations',
+      '20',
+      '--only',
+      only,
+      ...files,
+    );
+    assert.equal(status, 0, stderr);
+    const report = JSON.parse(readFileSync(json, 'utf8')) as BenchReport;
+    assert.deepEqual(
+      report.cases.map(({ name }) => name),
+      ['upload-stream/lib-storage', 'upload-stream/sealpipe-8x4', 'small-get/sdk', 'small-get/sealpipe'],
+      'those that were asked for, and what they are compared with',
+    );
+    for (const { name, median, ratio } of report.cases) {
+      assert.ok(median.throughput > 0 && median.cpu > 0 && median.peakMemory > 1e7, name);
+      assert.equal(ratio === undefined, /lib-storage$|sdk$/.test(name));
+    }
+    const [libStorage, sealpipe, sdk, sealed] = report.cases.map(({ median }) => median);
+    assert.deepEqual([libStorage?.requests, libStorage?.kmsRequests, libStorage?.payload], [4, 0, 'hashed']);
+    assert.deepEqual([sealpipe?.kmsRequests, sealpipe?.payload], [1, 'unsigned']);
+    assert.deepEqual([sdk?.requests, sealed?.requests, sealed?.kmsRequests], [20, 40, 20]);
+    assert.equal(report.micro.length, 1);
+    assert.deepEqual(report.failures, []);
+    assert.match(stdout, /Uploads of a stream/);
+    assert.match(readFileSync(html, 'utf8'), /^<!doctype html>/);
+    assert.deepEqual(readdirSync(folder).sort(), ['figures.json', 'page.html']);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+});
+
+test('the names of all cases can be listed', () => {
+  const { status, stdout } = bench('--list');
+  assert.equal(status, 0);
+  const names = stdout.trim().split('\n');
+  assert.ok(names.includes('upload-file/sealpipe') && names.includes('micro/segment'));
+});
+
+test('help shows every option, and a wrong call is said in one line', () => {
+  const { status, stdout } = bench('--help');
+  assert.equal(status, 0);
+  for (const option of [
+    '--rounds',
+    '--size',
+    '--only',
+    '--quick',
+    '--tls',
+    '--json',
+    '--html',
+    '--endpoint-url',
+    '--sink-command',
+  ])
+    assert.ok(stdout.includes(option), option);
+  for (const [args, message] of [
+    [['--rounds', 'some'], /^bench: --rounds is "some".*\n$/],
+    [['--only', 'uplaod'], /^bench: no case is named like uplaod: --list shows the names.*\n$/],
+  ] as const) {
+    const wrong = bench(...args);
+    assert.equal(wrong.status, 2);
+    assert.match(wrong.stderr, message);
+  }
+});
+
+test('a sink command that does not start is said, and the run ends', () => {
+  const { status, stderr } = bench('--quick', '--only', 'small-get/sdk', '--sink-command', 'exit 3 # {port}');
+  assert.equal(status, 1);
+  assert.match(stderr, /the sink command ended with status 3/);
+});
