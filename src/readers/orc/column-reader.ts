@@ -1,5 +1,5 @@
-import { formatUnsupported } from './format-error.ts';
 import { decimalReader } from './decimal-reader.ts';
+import { formatUnsupported } from './format-error.ts';
 import { listReader, mapReader, structReader, unionReader } from './nested-readers.ts';
 import { booleanReader, byteReader, dateReader, floatReader, intReader, longReader } from './primitive-readers.ts';
 import type { OrcColumn } from './schema.ts';

@@ -84,7 +84,9 @@ function typed<Key>(comparison: TypedComparison<Key>, path: string): Comparison 
 }
 
 function describe(value: unknown): string {
-  return typeof value === 'object' && value !== null ? `a ${value.constructor?.name}` : `the ${typeof value} ${String(value)}`;
+  return typeof value === 'object' && value !== null
+    ? `a ${value.constructor?.name}`
+    : `the ${typeof value} ${String(value)}`;
 }
 
 const unbounded = (): { minimum: undefined; maximum: undefined } => ({ minimum: undefined, maximum: undefined });
@@ -142,7 +144,8 @@ const strings: TypedComparison<string> = {
     const minimum = statistics?.minimum ?? statistics?.lowerBound;
     const maximum = statistics?.maximum ?? statistics?.upperBound;
     // Writers order by UTF-8 bytes, JavaScript by UTF-16 units: the two differ only from U+D800 on.
-    if (minimum !== undefined && maximum !== undefined && (beyondBmp(minimum) || beyondBmp(maximum))) return unbounded();
+    if (minimum !== undefined && maximum !== undefined && (beyondBmp(minimum) || beyondBmp(maximum)))
+      return unbounded();
     return { minimum, maximum };
   },
 };
@@ -190,7 +193,8 @@ const nanosPerMilli = 1_000_000n;
 const timestamps: TypedComparison<bigint> = {
   keyOf(value) {
     if (value instanceof OrcTimestamp) return value.toBigInt();
-    if (value instanceof Date) return Number.isNaN(value.getTime()) ? undefined : BigInt(value.getTime()) * nanosPerMilli;
+    if (value instanceof Date)
+      return Number.isNaN(value.getTime()) ? undefined : BigInt(value.getTime()) * nanosPerMilli;
     return typeof value === 'string' ? parseTimestamp(value) : undefined;
   },
   keysOf(vector) {

@@ -8,7 +8,7 @@
 import { brotliDecompressSync, inflateRawSync } from 'node:zlib';
 import { formatInvalid, formatUnsupported } from './format-error.ts';
 import { lz4Decompress } from './lz4.ts';
-import type { OrcCompression, OrcPostScript } from './postscript.ts';
+import { defaultBlockSize, type OrcCompression, type OrcPostScript } from './postscript.ts';
 import { snappyDecompress } from './snappy.ts';
 import { zstdDecompress } from './zstd.ts';
 
@@ -45,7 +45,7 @@ export interface Codec {
 
 /** The codec of a file. LZO is refused by name. */
 export function codecOf(postscript: OrcPostScript): Codec | undefined {
-  const { compression, compressionBlockSize: blockSize } = postscript;
+  const { compression, compressionBlockSize: blockSize = defaultBlockSize } = postscript;
   if (compression === 'NONE') return undefined;
   if (compression === 'LZO') throw formatUnsupported('it is compressed with LZO');
   if (blockSize === 0 || blockSize > largestBlock) {
@@ -83,7 +83,10 @@ export function readChunk(
   const start = position + chunkHeaderBytes;
   const next = start + (header >>> 1);
   if (next > bytes.length) {
-    throw formatInvalid(`a chunk claims ${header >>> 1} bytes where ${bytes.length - start} are left`, offset + position);
+    throw formatInvalid(
+      `a chunk claims ${header >>> 1} bytes where ${bytes.length - start} are left`,
+      offset + position,
+    );
   }
   const content = bytes.subarray(start, next);
   if ((header & 1) === 0) return { content: codec.expand(content, offset + position), next };

@@ -30,16 +30,21 @@ export function concatenateVectors(vectors: readonly OrcVector[]): OrcVector {
     }
     case 'decimal': {
       const parts = of(vectors, 'decimal');
-      const { scale } = first;
+      const { scale, precision } = first;
       if (parts.every((part) => part.unscaled instanceof BigInt64Array)) {
         const values = parts.map((part) => ({ values: part.unscaled as BigInt64Array, length: part.length }));
-        return { kind: 'decimal', length, nulls, scale, unscaled: join(values, length, BigInt64Array) };
+        return { kind: 'decimal', length, nulls, scale, precision, unscaled: join(values, length, BigInt64Array) };
       }
-      return { kind: 'decimal', length, nulls, scale, unscaled: parts.flatMap((part) => Array.from(part.unscaled)) };
+      const unscaled = parts.flatMap((part) => Array.from(part.unscaled));
+      return { kind: 'decimal', length, nulls, scale, precision, unscaled };
     }
     case 'timestamp': {
       const parts = of(vectors, 'timestamp');
-      const seconds = join(parts.map((part) => ({ values: part.seconds, length: part.length })), length, Float64Array);
+      const seconds = join(
+        parts.map((part) => ({ values: part.seconds, length: part.length })),
+        length,
+        Float64Array,
+      );
       const fractions = parts.map((part) => ({ values: part.nanoseconds, length: part.length }));
       const nanoseconds = join(fractions, length, Int32Array);
       return { kind: 'timestamp', length, nulls, seconds, nanoseconds, instant: first.instant };
@@ -62,7 +67,11 @@ export function concatenateVectors(vectors: readonly OrcVector[]): OrcVector {
     }
     case 'union': {
       const parts = of(vectors, 'union');
-      const tags = join(parts.map((part) => ({ values: part.tags, length: part.length })), length, Uint8Array);
+      const tags = join(
+        parts.map((part) => ({ values: part.tags, length: part.length })),
+        length,
+        Uint8Array,
+      );
       const members = first.members.map((_, index) => concatenateVectors(parts.map((part) => part.members[index]!)));
       const offsets = new Int32Array(length);
       const before = new Int32Array(members.length);
@@ -114,7 +123,10 @@ function joinNulls(vectors: readonly OrcVector[], length: number): Uint8Array | 
   return output;
 }
 
-function joinOffsets(parts: readonly { readonly offsets: Int32Array; readonly length: number }[], length: number): Int32Array {
+function joinOffsets(
+  parts: readonly { readonly offsets: Int32Array; readonly length: number }[],
+  length: number,
+): Int32Array {
   const output = new Int32Array(length + 1);
   let at = 0;
   let base = 0;

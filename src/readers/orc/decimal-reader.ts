@@ -6,13 +6,13 @@ import { Varint } from './varint.ts';
 /** Digits that 64 bits hold. */
 const digitsOf64 = 18;
 
-/** Scale that values of Hive 0.11 are given, whose type has none: the most that their writer kept. */
+/** Places that values of Hive 0.11 are given, whose type names none: the most that its decimals kept. */
 const scaleOfHive11 = 18;
 
 /** DECIMAL: a zigzag varint of up to 128 bits a value in DATA, and its scale in SECONDARY. */
 export function decimalReader(streams: ColumnStreams): ColumnReader {
   const { precision = 0, scale = 0 } = streams.column.type;
-  if (streams.stripe.decimalsAsIntegers && precision > 0 && precision <= digitsOf64) return integerReader(streams, scale);
+  if (streams.stripe.decimalsAsIntegers && precision > 0 && precision <= digitsOf64) return integerReader(streams);
   const present = streams.present();
   const data = streams.bytes('DATA');
   const scales = streams.integers('SECONDARY', { signed: true });
@@ -28,14 +28,14 @@ export function decimalReader(streams: ColumnStreams): ColumnReader {
         const unscaled = new BigInt64Array(count);
         readSmall(unscaled, own);
         spread(new Int32Array(unscaled.buffer), presence, { count, stride: 2 });
-        return { kind: 'decimal', length: count, nulls, unscaled, scale: target };
+        return { kind: 'decimal', length: count, nulls, unscaled, scale: target, precision };
       }
       const unscaled: bigint[] = [];
       for (let row = 0, at = 0; row < count; row++) {
         if (nulls?.[row] === 1) unscaled.push(0n);
         else unscaled.push(rescale(readBig(data), own[at++]!, target));
       }
-      return { kind: 'decimal', length: count, nulls, unscaled, scale: target };
+      return { kind: 'decimal', length: count, nulls, unscaled, scale: target, precision };
     },
   };
 
@@ -70,10 +70,11 @@ export function decimalReader(streams: ColumnStreams): ColumnReader {
   }
 }
 
-/** File version 1.9999: up to 18 digits are integers in run lengths, all of the column's scale. */
-function integerReader(streams: ColumnStreams, scale: number): ColumnReader {
+/** File version 1.9999: up to 18 digits are integers in run lengths of version 2 (whatever the encoding says), all of the column's scale. */
+function integerReader(streams: ColumnStreams): ColumnReader {
+  const { precision = 0, scale = 0 } = streams.column.type;
   const present = streams.present();
-  const data = streams.integers('DATA', { signed: true });
+  const data = streams.integers('DATA', { signed: true, encoding: 'DIRECT_V2' });
   return {
     read(count, parentNulls) {
       const presence = readPresence(present, count, parentNulls);
@@ -81,7 +82,7 @@ function integerReader(streams: ColumnStreams, scale: number): ColumnReader {
       const words = new Int32Array(unscaled.buffer);
       data.readInt64(words, 0, presence.values);
       spread(words, presence, { count, stride: 2 });
-      return { kind: 'decimal', length: count, nulls: presence.nulls, unscaled, scale };
+      return { kind: 'decimal', length: count, nulls: presence.nulls, unscaled, scale, precision };
     },
   };
 }

@@ -63,9 +63,11 @@ export function compileFilter(root: OrcColumn, filter: OrcFilter): CompiledFilte
       continue;
     }
     const path = resolveColumn(root, name);
-    if (path === undefined) throw new RangeError(`a filter names ${JSON.stringify(name)}, which the file does not have`);
+    if (path === undefined)
+      throw new RangeError(`a filter names ${JSON.stringify(name)}, which the file does not have`);
     const above = path.slice(0, -1).find((column) => column.type.kind !== 'STRUCT');
-    if (above !== undefined) throw new RangeError(`a filter cannot look into the ${above.type.kind} of ${JSON.stringify(name)}`);
+    if (above !== undefined)
+      throw new RangeError(`a filter cannot look into the ${above.type.kind} of ${JSON.stringify(name)}`);
     const column = path.at(-1)!;
     const comparison = comparisonOf(column, name);
     filters.push({ kind: 'column', path, column, comparison, tests: compileTests(condition, comparison) });

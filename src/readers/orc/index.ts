@@ -32,6 +32,7 @@ export type {
   OrcEncodingKind,
   OrcStream,
   OrcStreamKind,
+  OrcStripeEncryption,
   OrcStripeFooter,
 } from './stripe-footer.ts';
 export { OrcTimestamp } from './timestamp.ts';

@@ -31,7 +31,8 @@ export class IntegerReader {
       else {
         for (let index = 0; index < size; index++) {
           const word = low[used + index]!;
-          if (!run.narrow && high[used + index] !== word >> 31) throw this.#stream.invalid('has a value beyond 32 bits');
+          if (!run.narrow && high[used + index] !== word >> 31)
+            throw this.#stream.invalid('has a value beyond 32 bits');
           target[done + index] = word;
         }
       }

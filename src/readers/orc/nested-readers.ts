@@ -89,10 +89,9 @@ export function unionReader(streams: ColumnStreams, readerOf: ReaderOf): ColumnR
   };
 }
 
-function lengthsReader(streams: ColumnStreams): (
-  count: number,
-  parentNulls: Uint8Array | undefined,
-) => { nulls: Uint8Array | undefined; offsets: Int32Array } {
+function lengthsReader(
+  streams: ColumnStreams,
+): (count: number, parentNulls: Uint8Array | undefined) => { nulls: Uint8Array | undefined; offsets: Int32Array } {
   const present = streams.present();
   const lengths = streams.integers('LENGTH', { signed: false });
   return (count, parentNulls) => {

@@ -42,7 +42,8 @@ const shortest = 6;
  */
 export async function openOrc(source: RangeSource, options: OpenOrcOptions = {}): Promise<OrcFile> {
   const { tailBytes = 64 * 1024, signal } = options;
-  if (!Number.isSafeInteger(tailBytes) || tailBytes < 1) throw new RangeError(`tailBytes is ${tailBytes}, expected at least 1`);
+  if (!Number.isSafeInteger(tailBytes) || tailBytes < 1)
+    throw new RangeError(`tailBytes is ${tailBytes}, expected at least 1`);
   const { size } = source;
   if (size < shortest) throw formatInvalid(`it has ${size} bytes, too short for an ORC file`, 0);
   let tail = options.tail ?? (await readTail(source, Math.min(size, tailBytes), signal));
@@ -51,7 +52,8 @@ export async function openOrc(source: RangeSource, options: OpenOrcOptions = {})
   }
   const postscriptLength = tail[tail.length - 1]!;
   // A tail given by the caller, or a tailBytes of a few bytes, may not even hold the postscript: 256 bytes always do.
-  if (tail.length <= postscriptLength) tail = await extendTail(source, tail, { start: Math.max(0, size - 256), signal });
+  if (tail.length <= postscriptLength)
+    tail = await extendTail(source, tail, { start: Math.max(0, size - 256), signal });
   const postscriptOffset = size - 1 - postscriptLength;
   if (postscriptLength === 0 || postscriptOffset < 0) {
     throw formatInvalid(`the postscript is said to have ${postscriptLength} bytes of the file's ${size}`, size - 1);
@@ -221,7 +223,9 @@ export class OrcFile {
     const range = stripeFooterRange(stripe);
     const stored = range.start === range.end ? new Uint8Array() : fetched.find(range);
     if (stored === undefined) {
-      throw new SealpipeError('FORMAT_INVALID', `the footer of stripe ${index} was not fetched`, { offset: range.start });
+      throw new SealpipeError('FORMAT_INVALID', `the footer of stripe ${index} was not fetched`, {
+        offset: range.start,
+      });
     }
     const bytes = expandSection(stored, { codec: this.#codec, offset: range.start });
     const footer = parseStripeFooter(bytes, stripe);

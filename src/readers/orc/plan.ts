@@ -120,7 +120,10 @@ export function streamSpan(stream: OrcStream, span: RowGroupSpan, context: SpanC
 function positionIn(index: readonly RowIndexEntry[], group: number, at: number, stream: OrcStream): number {
   const position = index[group]?.positions[at];
   if (position === undefined) {
-    throw formatInvalid(`the row index of column ${stream.column} has no position for its ${stream.kind} stream`, stream.offset);
+    throw formatInvalid(
+      `the row index of column ${stream.column} has no position for its ${stream.kind} stream`,
+      stream.offset,
+    );
   }
   return position;
 }

@@ -19,8 +19,8 @@ export interface OrcPostScript {
   readonly footerLength: number;
   /** Default NONE. */
   readonly compression: OrcCompression;
-  /** The most bytes a compressed chunk expands to. Default 262144 where the file has none. */
-  readonly compressionBlockSize: number;
+  /** The most bytes a compressed chunk expands to. Where the file has none it is {@link defaultBlockSize}. */
+  readonly compressionBlockSize: number | undefined;
   /** Major and minor file version; empty in files of Hive 0.11 and before. */
   readonly version: readonly number[];
   /** Bytes of the metadata section (stripe statistics) as stored. */
@@ -32,8 +32,8 @@ export interface OrcPostScript {
   readonly magic: string | undefined;
 }
 
-/** The default of ORC's writers where the postscript has no block size. */
-const defaultBlockSize = 256 * 1024;
+/** The block size of a compressed file whose postscript has none. */
+export const defaultBlockSize: number = 256 * 1024;
 
 /**
  * Decodes a postscript.
@@ -76,7 +76,7 @@ export function parsePostScript(bytes: Uint8Array, offset: number): OrcPostScrip
   return {
     footerLength,
     compression,
-    compressionBlockSize: compressionBlockSize ?? defaultBlockSize,
+    compressionBlockSize,
     version,
     metadataLength,
     writerVersion,

@@ -1,5 +1,5 @@
-import type { CompiledFilter, Test } from './filter.ts';
 import type { Comparison } from './comparison.ts';
+import type { CompiledFilter, Test } from './filter.ts';
 import type { OrcColumn } from './schema.ts';
 import type { OrcColumnStatistics } from './statistics.ts';
 
@@ -31,7 +31,9 @@ function mayFulfil(
   knowledge: ColumnKnowledge,
   context: { comparison: Comparison; nested: boolean },
 ): boolean {
-  const { statistics } = knowledge;
+  // No values and no nulls are what a writer says that kept no statistics (no row index): that is not knowledge.
+  const kept = knowledge.statistics?.numberOfValues !== 0 || knowledge.statistics.hasNull === true;
+  const statistics = kept ? knowledge.statistics : undefined;
   if (test.operator === '$ne' || test.operator === '$nin' || test.operator === '$not') return true;
   const mayBeNull = context.nested || statistics?.hasNull !== false;
   const mayHaveValue = statistics?.numberOfValues !== 0;

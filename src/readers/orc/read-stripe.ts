@@ -7,7 +7,7 @@ import { dataStreams, type RowGroupSpan, streamSpan } from './plan.ts';
 import type { RowIndexEntry } from './row-index.ts';
 import type { OrcColumn } from './schema.ts';
 import type { OrcStream, OrcStreamKind, OrcStripeFooter } from './stripe-footer.ts';
-import { indexStreams, readStripeIndex, selectRowGroups, type StripeIndex } from './stripe-index.ts';
+import { indexStreams, readStripeIndex, type StripeIndex, selectRowGroups } from './stripe-index.ts';
 import type { ColumnReader, StripeStreams } from './stripe-streams.ts';
 import { timeZoneOf, utc } from './time-zone.ts';
 import type { OrcVector, StringDictionary } from './vectors.ts';
@@ -63,7 +63,8 @@ export async function loadStripe(
   const wanted = dataStreams(footer, selected);
   const perSpan = spans.map((span) => {
     const ranges = new Map<OrcStream, ByteRange>();
-    for (const stream of wanted) ranges.set(stream, index === undefined ? rangeOf(stream) : spanOf(stream, span, index));
+    for (const stream of wanted)
+      ranges.set(stream, index === undefined ? rangeOf(stream) : spanOf(stream, span, index));
     return { span, ranges };
   });
   await fetched.fetch(
@@ -82,7 +83,8 @@ export async function loadStripe(
   function spanOf(stream: OrcStream, span: RowGroupSpan, { entries }: StripeIndex): ByteRange {
     const column = columnById(file.schema, stream.column);
     const encoding = footer.encodings[stream.column];
-    if (encoding === undefined) throw formatInvalid(`a stripe footer has no encoding for column ${stream.column}`, stream.offset);
+    if (encoding === undefined)
+      throw formatInvalid(`a stripe footer has no encoding for column ${stream.column}`, stream.offset);
     return streamSpan(stream, span, {
       column,
       encoding,
@@ -152,7 +154,8 @@ function streamsOf(
     codec: file.codec,
     selected: parts.request.selected,
     encodings: footer.encodings,
-    calendar: file.footer.calendar ?? (writer === undefined || writer === 0 ? 'JULIAN_GREGORIAN' : 'PROLEPTIC_GREGORIAN'),
+    calendar:
+      file.footer.calendar ?? (writer === undefined || writer === 0 ? 'JULIAN_GREGORIAN' : 'PROLEPTIC_GREGORIAN'),
     writerZone() {
       if (footer.writerTimezone === undefined) return utc;
       return timeZoneOf(footer.writerTimezone, { java: writer === undefined || writer === 0 });

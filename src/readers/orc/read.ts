@@ -51,9 +51,13 @@ const groupStripes = 16;
  *
  * Leaving the loop early, or an abort, ends what is under way before the generator is done.
  */
-export async function* readOrcBatches(file: OrcFile, options: ReadOrcOptions = {}): AsyncGenerator<OrcBatch, void, undefined> {
+export async function* readOrcBatches(
+  file: OrcFile,
+  options: ReadOrcOptions = {},
+): AsyncGenerator<OrcBatch, void, undefined> {
   const { batchSize = 4096, signal } = options;
-  if (!Number.isSafeInteger(batchSize) || batchSize < 1) throw new RangeError(`batchSize is ${batchSize}, expected at least 1`);
+  if (!Number.isSafeInteger(batchSize) || batchSize < 1)
+    throw new RangeError(`batchSize is ${batchSize}, expected at least 1`);
   const output = selectColumns(file.schema, options.columns);
   if (output.missing.length > 0 && options.missingColumns !== 'null') {
     throw new RangeError(`the file has no column ${JSON.stringify(output.missing[0])}`);
@@ -66,7 +70,11 @@ export async function* readOrcBatches(file: OrcFile, options: ReadOrcOptions = {
 
   const ending = new AbortController();
   const combined = signal === undefined ? ending.signal : AbortSignal.any([signal, ending.signal]);
-  const load = stripeLoader(file, requests, { ...options, signal: combined, whole: output.all && filter === undefined });
+  const load = stripeLoader(file, requests, {
+    ...options,
+    signal: combined,
+    whole: output.all && filter === undefined,
+  });
   let next = load(0);
   try {
     for (const [index, request] of requests.entries()) {
@@ -129,21 +137,29 @@ async function chooseStripes(
   const requests: StripeRequest[] = [];
   for (const stripe of options.stripes ?? footer.stripes.keys()) {
     const information = footer.stripes[stripe];
-    if (information === undefined) throw new RangeError(`stripe ${stripe} was asked for, the file has ${footer.stripes.length}`);
+    if (information === undefined)
+      throw new RangeError(`stripe ${stripe} was asked for, the file has ${footer.stripes.length}`);
     const first = firstRows[stripe]!;
     const fromRow = Math.max(0, rowStart - first);
     const toRow = Math.min(information.rowCount, rowEnd - first);
     if (fromRow < toRow) requests.push({ stripe, fromRow, toRow, selected, filter: compiled });
   }
-  // Writers before HIVE-8732 kept wrong bounds of strings, and their statistics prove nothing.
-  const { writer, statistics } = footer;
-  const trusted = !((writer === undefined || writer === 0) && (file.postscript.writerVersion ?? 0) < 1);
   if (compiled === undefined) return requests;
-  if (!trusted) return requests.map((request) => ({ ...request, filter: undefined }));
+  const { statistics } = footer;
+  if (!trustedStatistics(file)) return requests.map((request) => ({ ...request, filter: undefined }));
   if (!mayMatch(compiled, ({ id }) => ({ statistics: statistics[id] }))) return [];
   if (requests.length === 0) return [];
   const perStripe = await file.stripeStatistics(options.signal === undefined ? {} : { signal: options.signal });
   return requests.filter(({ stripe }) => mayMatch(compiled, ({ id }) => ({ statistics: perStripe[stripe]?.[id] })));
+}
+
+/**
+ * Writers before HIVE-8732 kept wrong bounds of strings; and where a writer was told to make no row index it counts nothing, and says so in
+ * statistics that look like those of no values.
+ */
+function trustedStatistics({ footer, postscript }: OrcFile): boolean {
+  const java = footer.writer === undefined || footer.writer === 0;
+  return footer.rowIndexStride > 0 && !(java && (postscript.writerVersion ?? 0) < 1);
 }
 
 /** Number in the file of each stripe's first row. */

@@ -2,7 +2,16 @@ import { formatDay } from './calendar.ts';
 import { formatDecimal } from './decimal.ts';
 import { decodeStrings } from './strings.ts';
 import { OrcTimestamp } from './timestamp.ts';
-import type { DateVector, Int64Vector, ListVector, MapVector, OrcVector, StringVector, StructVector, UnionVector } from './vectors.ts';
+import type {
+  DateVector,
+  Int64Vector,
+  ListVector,
+  MapVector,
+  OrcVector,
+  StringVector,
+  StructVector,
+  UnionVector,
+} from './vectors.ts';
 
 /** How values become JavaScript values. */
 export interface RowValueOptions {
@@ -63,12 +72,15 @@ function presentValues(vector: OrcVector, options: RowValueOptions): OrcValue[] 
     case 'binary': {
       const values = new Array<OrcValue>(length);
       // Copies: a view would keep the bytes of the whole batch for as long as one value is kept.
-      for (let row = 0; row < length; row++) values[row] = vector.bytes.slice(vector.offsets[row]!, vector.offsets[row + 1]!);
+      for (let row = 0; row < length; row++)
+        values[row] = vector.bytes.slice(vector.offsets[row]!, vector.offsets[row + 1]!);
       return values;
     }
     case 'decimal': {
       const values = new Array<OrcValue>(length);
-      for (let row = 0; row < length; row++) values[row] = formatDecimal(vector.unscaled[row]!, vector.scale);
+      const { unscaled, scale, precision } = vector;
+      for (let row = 0; row < length; row++) values[row] = formatDecimal(unscaled[row]!, scale);
+      if (precision === 0) for (let row = 0; row < length; row++) values[row] = trimZeros(values[row] as string);
       return values;
     }
     case 'date':
@@ -90,6 +102,10 @@ function presentValues(vector: OrcVector, options: RowValueOptions): OrcValue[] 
     case 'null':
       return new Array<OrcValue>(length).fill(null);
   }
+}
+
+function trimZeros(decimal: string): string {
+  return decimal.includes('.') ? decimal.replace(/\.?0+$/, '') : decimal;
 }
 
 /** Numbers made of two words: no bigint is made for one that fits. */

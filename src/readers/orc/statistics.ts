@@ -88,7 +88,8 @@ export function parseColumnStatistics(reader: ProtobufReader): OrcColumnStatisti
     else if (reader.field === 9) result.timestampStatistics = parseTimestamp(reader.message('timestamp statistics'));
     else if (reader.field === 10) result.hasNull = reader.bool();
     else if (reader.field === 11) result.bytesOnDisk = reader.uint();
-    else if (reader.field === 12) result.collectionStatistics = parseCollection(reader.message('collection statistics'));
+    else if (reader.field === 12)
+      result.collectionStatistics = parseCollection(reader.message('collection statistics'));
     else reader.skip();
   }
   return result;

@@ -25,7 +25,9 @@ export function binaryReader(streams: ColumnStreams): ColumnReader {
 }
 
 /** Values of differing lengths: the bytes of all in one stream, their lengths in another. */
-function bytesReader(streams: ColumnStreams): (
+function bytesReader(
+  streams: ColumnStreams,
+): (
   count: number,
   parentNulls: Uint8Array | undefined,
 ) => { nulls: Uint8Array | undefined; offsets: Int32Array; bytes: Uint8Array } {

@@ -28,7 +28,8 @@ export function decodeStrings(vector: Pick<DirectStringVector, 'bytes' | 'offset
         result[row] = all.substring(start, unit);
       }
     } else {
-      for (let row = 0; row < length; row++) result[row] = lenient.decode(bytes.subarray(offsets[row]!, offsets[row + 1]!));
+      for (let row = 0; row < length; row++)
+        result[row] = lenient.decode(bytes.subarray(offsets[row]!, offsets[row + 1]!));
     }
   }
   if (trim) for (let row = 0; row < length; row++) result[row] = trimPadding(result[row]!);

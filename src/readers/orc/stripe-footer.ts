@@ -54,6 +54,12 @@ export interface OrcColumnEncoding {
   readonly bloomEncoding: number | undefined;
 }
 
+/** What column encryption keeps of a stripe: the streams that lie within the ENCRYPTED_INDEX and ENCRYPTED_DATA placeholders. */
+export interface OrcStripeEncryption {
+  readonly streams: readonly Omit<OrcStream, 'offset'>[];
+  readonly encodings: readonly OrcColumnEncoding[];
+}
+
 export interface OrcStripeFooter {
   /** In file order, index streams first. */
   readonly streams: readonly OrcStream[];
@@ -61,6 +67,8 @@ export interface OrcStripeFooter {
   readonly encodings: readonly OrcColumnEncoding[];
   /** Zone in which the writer counted the seconds of TIMESTAMP columns. Absent where there are none, and in old files. */
   readonly writerTimezone: string | undefined;
+  /** By encryption variant; empty without column encryption. */
+  readonly encryption: readonly OrcStripeEncryption[];
 }
 
 /**
@@ -74,6 +82,7 @@ export function parseStripeFooter(bytes: Uint8Array, stripe: OrcStripeInformatio
   const reader = new ProtobufReader(bytes, { what: 'the stripe footer', offset: at });
   const streams: OrcStream[] = [];
   const encodings: OrcColumnEncoding[] = [];
+  const encryption: OrcStripeEncryption[] = [];
   let writerTimezone: string | undefined;
   let offset = stripe.offset;
   while (reader.next()) {
@@ -89,9 +98,23 @@ export function parseStripeFooter(bytes: Uint8Array, stripe: OrcStripeInformatio
       }
     } else if (reader.field === 2) encodings.push(parseEncoding(reader.message('column encoding'), at));
     else if (reader.field === 3) writerTimezone = reader.string();
+    else if (reader.field === 4) encryption.push(parseEncryption(reader.message('stripe encryption'), at));
     else reader.skip();
   }
-  return { streams, encodings, writerTimezone };
+  return { streams, encodings, writerTimezone, encryption };
+}
+
+function parseEncryption(reader: ProtobufReader, at: number): OrcStripeEncryption {
+  const streams: Omit<OrcStream, 'offset'>[] = [];
+  const encodings: OrcColumnEncoding[] = [];
+  while (reader.next()) {
+    if (reader.field === 1) {
+      const { kind, column, length } = parseStream(reader.message('encrypted stream'), 0);
+      streams.push({ kind, column, length });
+    } else if (reader.field === 2) encodings.push(parseEncoding(reader.message('column encoding'), at));
+    else reader.skip();
+  }
+  return { streams, encodings };
 }
 
 function parseStream(reader: ProtobufReader, offset: number): OrcStream {

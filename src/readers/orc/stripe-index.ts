@@ -1,4 +1,4 @@
-import { bloomContains, type BloomFilter, bloomHash, parseBloomFilters } from './bloom-filter.ts';
+import { type BloomFilter, bloomContains, bloomHash, parseBloomFilters } from './bloom-filter.ts';
 import type { ByteRange } from './byte-ranges.ts';
 import { expandSection } from './compression.ts';
 import type { CompiledFilter } from './filter.ts';

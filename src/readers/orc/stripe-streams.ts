@@ -1,11 +1,11 @@
 import { BitRunLengthReader } from './byte-run-length.ts';
 import { ByteStream, PositionReader, type StreamBytes } from './byte-stream.ts';
 import type { Codec } from './compression.ts';
+import type { OrcCalendar } from './footer.ts';
 import { formatInvalid } from './format-error.ts';
 import { IntegerReader } from './integer-reader.ts';
-import type { OrcCalendar } from './footer.ts';
 import type { OrcColumn } from './schema.ts';
-import type { OrcColumnEncoding, OrcStreamKind } from './stripe-footer.ts';
+import type { OrcColumnEncoding, OrcEncodingKind, OrcStreamKind } from './stripe-footer.ts';
 import type { TimeZone } from './time-zone.ts';
 import type { OrcVector, StringDictionary } from './vectors.ts';
 
@@ -62,9 +62,9 @@ export class ColumnStreams {
     return reader;
   }
 
-  /** A stream of integers. */
-  integers(kind: OrcStreamKind, options: { signed: boolean }): IntegerReader {
-    const reader = new IntegerReader(this.#require(kind), { ...options, encoding: this.encoding.kind });
+  /** A stream of integers, in the run lengths that the column's encoding names unless told otherwise. */
+  integers(kind: OrcStreamKind, options: { signed: boolean; encoding?: OrcEncodingKind }): IntegerReader {
+    const reader = new IntegerReader(this.#require(kind), { encoding: this.encoding.kind, ...options });
     if (this.#positions !== undefined) reader.seek(this.#positions);
     return reader;
   }

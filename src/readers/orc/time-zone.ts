@@ -36,7 +36,19 @@ const javaNames: Readonly<Record<string, string>> = {
   VST: 'Asia/Ho_Chi_Minh',
 };
 
-const utcNames = new Set(['', 'UTC', 'GMT', 'Z', 'Etc/UTC', 'Etc/GMT', 'UCT', 'Etc/UCT', 'Zulu', 'Universal', 'Greenwich']);
+const utcNames = new Set([
+  '',
+  'UTC',
+  'GMT',
+  'Z',
+  'Etc/UTC',
+  'Etc/GMT',
+  'UCT',
+  'Etc/UCT',
+  'Zulu',
+  'Universal',
+  'Greenwich',
+]);
 
 /** UTC. */
 export const utc: TimeZone = { name: 'UTC', offsetAt: () => 0 };
@@ -115,7 +127,10 @@ function databaseZone(name: string, options: { java: boolean }): TimeZone {
   return {
     name,
     offsetAt(epochSeconds) {
-      if (options.java && epochSeconds < year1900) return (standard ??= standardOffset());
+      if (options.java && epochSeconds < year1900) {
+        standard ??= standardOffset();
+        return standard;
+      }
       const seconds = Math.max(-farthest, Math.min(farthest, epochSeconds));
       const index = Math.floor(seconds / span);
       if (index !== last) {

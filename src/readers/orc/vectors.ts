@@ -81,6 +81,8 @@ export interface BinaryVector extends VectorOf<'binary'> {
 export interface DecimalVector extends VectorOf<'decimal'> {
   readonly unscaled: BigInt64Array | readonly bigint[];
   readonly scale: number;
+  /** 0 in files of Hive 0.11, whose decimals have neither precision nor scale: theirs is 18 here, and rows show no trailing zeros. */
+  readonly precision: number;
 }
 
 /** DATE: days since 1970-01-01 in the proleptic Gregorian calendar. */
