@@ -64,7 +64,13 @@ export async function* readOrcBatches(
   }
   const filter = options.filter === undefined ? undefined : compileFilter(file.schema, options.filter);
   const selected = output.selected.slice();
-  for (const path of filter === undefined ? [] : filterColumns(filter)) for (const { id } of path) selected[id] = 1;
+  for (const path of filter === undefined ? [] : filterColumns(filter)) {
+    for (const { id, lastId, type } of path) {
+      // A struct can be read without its fields; a list, map or union cannot.
+      if (type.kind === 'STRUCT') selected[id] = 1;
+      else selected.fill(1, id, lastId + 1);
+    }
+  }
   const requests = await chooseStripes(file, { ...options, selected, filter });
   const firstRows = firstRowsOf(file);
 
