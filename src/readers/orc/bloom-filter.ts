@@ -41,25 +41,21 @@ function parseBloomFilter(reader: ProtobufReader): BloomFilter | undefined {
 
 /** The hash of a filter key for a column, or undefined where its kind's hashing depends on the writer. */
 export function bloomHash(column: OrcColumn, key: unknown): bigint | undefined {
-  switch (column.type.kind) {
-    case 'BYTE':
-    case 'SHORT':
-    case 'INT':
-    case 'LONG':
-    case 'DATE':
-      if (typeof key === 'bigint') return hashLong(key);
-      return typeof key === 'number' && Number.isInteger(key) ? hashLong(BigInt(key)) : undefined;
-    case 'STRING':
-    case 'VARCHAR':
-      // A lone surrogate has no UTF-8, and none in a file is equal to it byte for byte.
-      return typeof key === 'string' && !/[\ud800-\udfff]/u.test(key) ? hashBytes(Buffer.from(key, 'utf8')) : undefined;
-    case 'DOUBLE': {
-      if (typeof key !== 'number' || Number.isNaN(key) || key === 0) return undefined; // 0 equals -0, whose bits differ
-      return hashLong(new BigInt64Array(Float64Array.of(key).buffer)[0]!);
-    }
-    default:
-      return undefined;
+  const { kind } = column.type;
+  if (kind === 'BYTE' || kind === 'SHORT' || kind === 'INT' || kind === 'LONG' || kind === 'DATE') {
+    if (typeof key === 'bigint') return hashLong(key);
+    return typeof key === 'number' && Number.isInteger(key) ? hashLong(BigInt(key)) : undefined;
   }
+  if (kind === 'STRING' || kind === 'VARCHAR') {
+    // A lone surrogate has no UTF-8, and none in a file is equal to it byte for byte.
+    if (typeof key !== 'string' || /[\ud800-\udfff]/u.test(key)) return undefined;
+    return hashBytes(Buffer.from(key, 'utf8'));
+  }
+  if (kind === 'DOUBLE') {
+    if (typeof key !== 'number' || Number.isNaN(key) || key === 0) return undefined; // 0 equals -0, whose bits differ
+    return hashLong(new BigInt64Array(Float64Array.of(key).buffer)[0]!);
+  }
+  return undefined;
 }
 
 /** Whether a value with this hash may be in the filter. Combines two 32-bit hashes as the format does (Kirsch and Mitzenmacher). */

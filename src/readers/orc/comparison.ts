@@ -160,7 +160,7 @@ const binaries: TypedComparison<string> = {
     if (vector.kind !== 'binary') return wrongVector(vector);
     const { bytes, offsets } = vector;
     const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
-    return (row) => buffer.toString('latin1', offsets[row]!, offsets[row + 1]!);
+    return (row) => buffer.toString('latin1', offsets[row], offsets[row + 1]);
   },
   compare: ordered,
   bounds: unbounded,

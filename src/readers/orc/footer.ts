@@ -75,7 +75,7 @@ export function parseFooter(bytes: Uint8Array, options: { offset: number; conten
     else if (reader.field === 7) statistics.push(parseColumnStatistics(reader.message('column statistics')));
     else if (reader.field === 8) rowIndexStride = reader.uint();
     else if (reader.field === 9) writer = reader.uint();
-    else if (reader.field === 10) encryptedColumns.push(...parseEncryption(reader.message('encryption')));
+    else if (reader.field === 10) parseEncryption(reader.message('encryption'), encryptedColumns);
     else if (reader.field === 11) calendar = reader.uint();
     else if (reader.field === 12) softwareVersion = reader.string();
     else reader.skip();
@@ -138,9 +138,8 @@ function parseUserMetadata(reader: ProtobufReader): OrcUserMetadata {
   return { name, value };
 }
 
-/** The roots of the encryption variants: Encryption.variants (3), EncryptionVariant.root (1). */
-function parseEncryption(reader: ProtobufReader): number[] {
-  const roots: number[] = [];
+/** Adds the roots of the encryption variants: Encryption.variants (3), EncryptionVariant.root (1). */
+function parseEncryption(reader: ProtobufReader, roots: number[]): void {
   while (reader.next()) {
     if (reader.field !== 3) {
       reader.skip();
@@ -152,5 +151,4 @@ function parseEncryption(reader: ProtobufReader): number[] {
       else variant.skip();
     }
   }
-  return roots;
 }

@@ -9,21 +9,13 @@ export type JsonValue = null | boolean | number | string | JsonValue[] | { [key:
  */
 export function orcToJson(value: unknown): JsonValue {
   if (value === null || value === undefined) return null;
-  switch (typeof value) {
-    case 'boolean':
-    case 'string':
-      return value;
-    case 'number':
-      return Number.isFinite(value) ? value : String(value);
-    case 'bigint': {
-      const number = Number(value);
-      return Number.isSafeInteger(number) ? number : String(value);
-    }
-    case 'object':
-      break;
-    default:
-      throw new TypeError(`a ${typeof value} is not a value of a row`);
+  if (typeof value === 'boolean' || typeof value === 'string') return value;
+  if (typeof value === 'number') return Number.isFinite(value) ? value : String(value);
+  if (typeof value === 'bigint') {
+    const number = Number(value);
+    return Number.isSafeInteger(number) ? number : String(value);
   }
+  if (typeof value !== 'object') throw new TypeError(`a ${typeof value} is not a value of a row`);
   if (value instanceof Uint8Array) {
     return Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString('base64');
   }

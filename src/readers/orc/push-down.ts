@@ -52,21 +52,14 @@ function withinBounds(
   test: Test,
   key: unknown,
   { minimum, maximum }: { minimum: unknown; maximum: unknown },
-  { compare }: Comparison,
+  comparison: Comparison,
 ): boolean {
   // Each comparison is written so that NaN (not to be ordered) proves nothing.
-  const below = compare(maximum, key) < 0;
-  const above = compare(minimum, key) > 0;
-  switch (test.operator) {
-    case '$gt':
-      return !(below || compare(maximum, key) === 0);
-    case '$gte':
-      return !below;
-    case '$lt':
-      return !(above || compare(minimum, key) === 0);
-    case '$lte':
-      return !above;
-    default:
-      return !(below || above);
-  }
+  const below = comparison.compare(maximum, key) < 0;
+  const above = comparison.compare(minimum, key) > 0;
+  if (test.operator === '$gt') return !below && comparison.compare(maximum, key) !== 0;
+  if (test.operator === '$gte') return !below;
+  if (test.operator === '$lt') return !above && comparison.compare(minimum, key) !== 0;
+  if (test.operator === '$lte') return !above;
+  return !below && !above;
 }

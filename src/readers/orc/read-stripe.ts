@@ -36,6 +36,9 @@ interface LoadedSpan {
   readonly streams: StripeStreams;
 }
 
+/** Rows of a stripe that are believed without any data. */
+const mostEmptyRows = 2 ** 31;
+
 type LoadOptions = RequestLimits & { signal?: AbortSignal | undefined };
 
 /** Fetches what a request takes: the index if there is a choice of row groups, then the data, both in merged ranges. */
@@ -61,6 +64,15 @@ export async function loadStripe(
     if (spans.length === 1 && spans[0]!.from === 0 && spans[0]!.to >= Math.ceil(rows / stride)) index = undefined;
   }
   const wanted = dataStreams(footer, selected);
+  // Rows without a byte are possible (no column selected, a struct without fields), and a claim of any number of them is free to make.
+  if (wanted.length === 0 && rows > mostEmptyRows) {
+    throw formatInvalid(
+      `stripe ${request.stripe} claims ${rows} rows and has no data for them`,
+      file.footer.stripes[request.stripe]!.offset,
+    );
+  }
+  const nullable = new Set(wanted.filter(({ kind }) => kind === 'PRESENT').map(({ column }) => column));
+  const columns = columnsById(file.schema);
   const perSpan = spans.map((span) => {
     const ranges = new Map<OrcStream, ByteRange>();
     for (const stream of wanted)
@@ -81,15 +93,14 @@ export async function loadStripe(
   return { request, spans: loaded };
 
   function spanOf(stream: OrcStream, span: RowGroupSpan, { entries }: StripeIndex): ByteRange {
-    const column = columnById(file.schema, stream.column);
     const encoding = footer.encodings[stream.column];
     if (encoding === undefined)
       throw formatInvalid(`a stripe footer has no encoding for column ${stream.column}`, stream.offset);
     return streamSpan(stream, span, {
-      column,
+      column: columns[stream.column]!,
       encoding,
       index: entries.get(stream.column)!,
-      hasPresent: wanted.some(({ kind, column: id }) => kind === 'PRESENT' && id === stream.column),
+      hasPresent: nullable.has(stream.column),
       blockSize: file.codec?.blockSize,
       decimalsAsIntegers: decimalsAsIntegers(file),
     });
@@ -182,7 +193,7 @@ function streamsOf(
 function refuseEncrypted(file: OrcFile, selected: Uint8Array): void {
   for (const root of file.footer.encryptedColumns) {
     if (selected[root] === 1 && root <= file.schema.lastId) {
-      throw encryptedColumn(columnById(file.schema, root));
+      throw encryptedColumn(columnsById(file.schema)[root]!);
     }
   }
 }
@@ -202,10 +213,9 @@ function decimalsAsIntegers(file: OrcFile): boolean {
   return file.postscript.version[0] === 1;
 }
 
-function columnById(root: OrcColumn, id: number): OrcColumn {
-  let column = root;
-  while (column.id !== id) column = column.children.find((child) => id >= child.id && id <= child.lastId)!;
-  return column;
+/** The columns of a tree in the order of their ids. */
+function columnsById(root: OrcColumn): OrcColumn[] {
+  return [root, ...root.children.flatMap(columnsById)];
 }
 
 function encryptedColumn(column: OrcColumn): Error {

@@ -89,7 +89,7 @@ export async function* readOrcBatches(
       for (const { row, vector } of decodeStripe(file, loaded, { batchSize })) {
         signal?.throwIfAborted();
         const matches = filter === undefined ? undefined : matchRows(filter, vector);
-        const projected = projectVector(vector, file.schema, output.selected);
+        const projected = filter === undefined ? vector : projectVector(vector, file.schema, output.selected);
         const root = output.missing.length === 0 ? projected : withMissing(projected, output.missing);
         const rowStart = firstRows[request.stripe]! + row;
         yield { stripe: request.stripe, rowStart, rowCount: vector.length, root, matches };

@@ -73,7 +73,7 @@ function presentValues(vector: OrcVector, options: RowValueOptions): OrcValue[] 
       const values = new Array<OrcValue>(length);
       // Copies: a view would keep the bytes of the whole batch for as long as one value is kept.
       for (let row = 0; row < length; row++)
-        values[row] = vector.bytes.slice(vector.offsets[row]!, vector.offsets[row + 1]!);
+        values[row] = vector.bytes.slice(vector.offsets[row], vector.offsets[row + 1]);
       return values;
     }
     case 'decimal': {
@@ -186,7 +186,7 @@ function listValues(vector: ListVector, options: RowValueOptions): OrcValue[] {
   const { length, offsets } = vector;
   const elements = valuesOf(vector.elements, options);
   const values = new Array<OrcValue>(length);
-  for (let row = 0; row < length; row++) values[row] = elements.slice(offsets[row]!, offsets[row + 1]!);
+  for (let row = 0; row < length; row++) values[row] = elements.slice(offsets[row], offsets[row + 1]);
   return values;
 }
 

@@ -74,8 +74,12 @@ function dictionaryReader(streams: ColumnStreams, trim: boolean): ColumnReader {
 /** Dictionary entries are read this many at a time: the claimed size becomes arrays only as far as there are lengths for it. */
 const step = 65_536;
 
+/** Empty entries take next to no bytes, and an array of them does: more than this many no writer makes of a stripe. */
+const mostEntries = 33_554_432;
+
 function readDictionary(streams: ColumnStreams, trim: boolean): StringDictionary {
   const size = streams.encoding.dictionarySize ?? 0;
+  if (size > mostEntries) throw streams.invalid(`has a dictionary of ${size} entries, above ${mostEntries}`);
   const data = streams.dictionaryBytes();
   const lengths = streams.dictionaryLengths();
   const strings: string[] = [];

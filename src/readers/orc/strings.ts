@@ -17,7 +17,7 @@ export function decodeStrings(vector: Pick<DirectStringVector, 'bytes' | 'offset
   const result = new Array<string>(length);
   if (isAscii(bytes)) {
     const all = buffer.toString('latin1');
-    for (let row = 0; row < length; row++) result[row] = all.substring(offsets[row]!, offsets[row + 1]!);
+    for (let row = 0; row < length; row++) result[row] = all.substring(offsets[row]!, offsets[row + 1]);
   } else {
     const all = wholeText(bytes, offsets, length);
     if (all !== undefined) {
@@ -29,7 +29,7 @@ export function decodeStrings(vector: Pick<DirectStringVector, 'bytes' | 'offset
       }
     } else {
       for (let row = 0; row < length; row++)
-        result[row] = lenient.decode(bytes.subarray(offsets[row]!, offsets[row + 1]!));
+        result[row] = lenient.decode(bytes.subarray(offsets[row], offsets[row + 1]));
     }
   }
   if (trim) for (let row = 0; row < length; row++) result[row] = trimPadding(result[row]!);

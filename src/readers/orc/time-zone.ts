@@ -175,7 +175,7 @@ function databaseZone(name: string, options: { java: boolean }): TimeZone {
     const year = before ? 1 - parts['year']! : parts['year']!;
     const shown = new Date(0);
     shown.setUTCFullYear(year, parts['month']! - 1, parts['day']);
-    shown.setUTCHours(parts['hour']!, parts['minute']!, parts['second'], 0);
+    shown.setUTCHours(parts['hour']!, parts['minute'], parts['second'], 0);
     return shown.getTime() / 1000 - epochSeconds;
   }
 }

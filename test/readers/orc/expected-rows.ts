@@ -17,13 +17,14 @@ export function sameValue(actual: unknown, expected: unknown): boolean {
   if (typeof expected === 'object') {
     if (typeof actual !== 'object') return false;
     const names = Object.keys(expected);
-    if (names.length !== Object.keys(actual as object).length) return false;
+    if (names.length !== Object.keys(actual).length) return false;
     return names.every((name) =>
       sameValue((actual as Record<string, unknown>)[name], (expected as Record<string, unknown>)[name]),
     );
   }
   if (typeof actual === 'number') return closeTo(actual, Number(expected));
-  if (typeof actual === 'string') return sameText(actual, String(expected));
+  if (typeof actual === 'string')
+    return sameText(actual, typeof expected === 'string' ? expected : JSON.stringify(expected));
   return actual === expected;
 }
 

@@ -187,7 +187,7 @@ test('batches say which rows of the file they are', async () => {
 
 test('leaving the loop ends the fetch that is under way, and waits for it', async () => {
   const bytes = ownFile('java-prim-zstd.orc');
-  let blocked: number | undefined;
+  const blocked = (await openOrc(new CountingSource(bytes))).footer.stripes[16]!.offset; // small stripes are fetched by sixteen
   let waiting = 0;
   let waited = 0;
   const source = {
@@ -204,7 +204,6 @@ test('leaving the loop ends the fetch that is under way, and waits for it', asyn
     },
   };
   const file = await openOrc(source, { tailBytes: 1000 });
-  blocked = file.footer.stripes[16]!.offset; // small stripes are fetched by sixteen
   for await (const { stripe } of readOrcBatches(file)) if (stripe === 15) break;
   assert.equal(waited, 1);
   assert.equal(waiting, 0);
