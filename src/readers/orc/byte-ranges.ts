@@ -98,6 +98,14 @@ export class FetchedRanges {
   }
 }
 
+/**
+ * The same bytes as a plain Uint8Array. Sources and zlib give Buffers, whose `slice` is a view where a Uint8Array's is a copy: code that
+ * counts on the copy would share a pool with strangers.
+ */
+export function plainBytes(bytes: Uint8Array): Uint8Array {
+  return Buffer.isBuffer(bytes) ? new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length) : bytes;
+}
+
 /** Reads one range and holds the answer to its length, whatever the source is. */
 export async function readRange(
   source: RangeSource,
@@ -106,7 +114,7 @@ export async function readRange(
 ): Promise<Uint8Array> {
   const { signal } = options;
   signal?.throwIfAborted();
-  const bytes = await source.read(start, end, signal === undefined ? {} : { signal });
+  const bytes = plainBytes(await source.read(start, end, signal === undefined ? {} : { signal }));
   if (bytes.length !== end - start) {
     throw new SealpipeError('TRUNCATED', `the source answered ${bytes.length} bytes to [${start}, ${end})`, {
       offset: start,

@@ -6,6 +6,7 @@
  * Each expands to at most the compression block size. That bound is what is allocated for at most, whatever a chunk claims.
  */
 import { brotliDecompressSync, inflateRawSync } from 'node:zlib';
+import { plainBytes } from './byte-ranges.ts';
 import { formatInvalid, formatUnsupported } from './format-error.ts';
 import { lz4Decompress } from './lz4.ts';
 import { defaultBlockSize, type OrcCompression, type OrcPostScript } from './postscript.ts';
@@ -65,7 +66,7 @@ export function codecOf(postscript: OrcPostScript): Codec | undefined {
       if (output === undefined || output.length > blockSize) {
         throw formatInvalid(`a ${compression} chunk does not expand within ${blockSize} bytes`, offset);
       }
-      return output;
+      return plainBytes(output);
     },
   };
 }

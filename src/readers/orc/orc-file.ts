@@ -1,6 +1,6 @@
 import { SealpipeError } from '../../errors.ts';
 import type { RangeSource } from '../range-source.ts';
-import { FetchedRanges, type RequestLimits, readRange } from './byte-ranges.ts';
+import { FetchedRanges, plainBytes, type RequestLimits, readRange } from './byte-ranges.ts';
 import { type Codec, codecOf, expandSection } from './compression.ts';
 import { type OrcFooter, parseFooter } from './footer.ts';
 import { formatInvalid } from './format-error.ts';
@@ -46,7 +46,7 @@ export async function openOrc(source: RangeSource, options: OpenOrcOptions = {})
     throw new RangeError(`tailBytes is ${tailBytes}, expected at least 1`);
   const { size } = source;
   if (size < shortest) throw formatInvalid(`it has ${size} bytes, too short for an ORC file`, 0);
-  let tail = options.tail ?? (await readTail(source, Math.min(size, tailBytes), signal));
+  let tail = plainBytes(options.tail ?? (await readTail(source, Math.min(size, tailBytes), signal)));
   if (tail.length === 0 || tail.length > size) {
     throw new RangeError(`the tail has ${tail.length} bytes of a file of ${size}`);
   }
