@@ -48,8 +48,8 @@ export function zstdDecompressPortable(input: Uint8Array, limit: number): Uint8A
 /**
  * The content size that a frame states, undefined where it states none.
  *
- * Throws for a size above `limit` or above what the frame's blocks could make (128 KiB from four bytes each), and for a window above
- * 8 MiB: both would be allocated on the frame's word.
+ * Throws for a size above `limit` or above what the frame's blocks could make (128 KiB from four bytes each), and, where none is stated,
+ * for a window above 8 MiB: these would be allocated on the frame's word.
  */
 function frameSize(input: Uint8Array, limit: number): number | undefined {
   if (input.length < 6 || input[0] !== 0x28 || input[1] !== 0xb5 || input[2] !== 0x2f || input[3] !== 0xfd) {
@@ -59,13 +59,13 @@ function frameSize(input: Uint8Array, limit: number): number | undefined {
   const single = (descriptor & 0x20) !== 0;
   if ((descriptor & 3) !== 0) throw new Error('the zstd frame needs a dictionary');
   let position = single ? 5 : 6;
-  if (!single) {
+  const bytes = descriptor >>> 6 === 0 ? (single ? 1 : 0) : 1 << (descriptor >>> 6);
+  if (bytes === 0) {
     const exponent = 10 + (input[5]! >>> 3);
     const window = 2 ** exponent + 2 ** (exponent - 3) * (input[5]! & 7);
     if (window > Math.max(largestWindow, limit)) throw new Error(`the zstd frame claims a window of ${window} bytes`);
+    return undefined;
   }
-  const bytes = descriptor >>> 6 === 0 ? (single ? 1 : 0) : 1 << (descriptor >>> 6);
-  if (bytes === 0) return undefined;
   let size = bytes === 2 ? 256 : 0;
   for (let index = 0; index < bytes; index++) size += (input[position++] ?? 0) * 2 ** (8 * index);
   const reachable = Math.min(limit, 128 * 1024 * (Math.floor(input.length / 4) + 1));
