@@ -1,4 +1,4 @@
-import { type Codec, readChunk } from './compression.ts';
+import { type Codec, holdsChunk, readChunk } from './compression.ts';
 import { formatInvalid } from './format-error.ts';
 
 const nothing = new Uint8Array();
@@ -10,6 +10,8 @@ export interface StreamBytes {
   readonly offset: number;
   /** Offset within the stream of bytes[0]: positions of the row index count from the stream's start. */
   readonly start: number;
+  /** Whether the stream goes on after these bytes: they may then end within a chunk, which nobody needs. */
+  readonly partial: boolean;
   /** Names the stream in errors. */
   readonly name: string;
 }
@@ -127,8 +129,9 @@ export class ByteStream {
   }
 
   #more(): boolean {
-    const { bytes, offset } = this.#source;
+    const { bytes, offset, partial } = this.#source;
     if (this.#codec === undefined || this.#next >= bytes.length) return false;
+    if (partial && !holdsChunk(bytes, this.#next)) return false;
     const { content, next } = readChunk(bytes, this.#next, { codec: this.#codec, offset });
     this.#next = next;
     const left = this.end - this.position;

@@ -97,6 +97,13 @@ export function readChunk(
   return { content, next };
 }
 
+/** Whether the chunk that begins at `position` lies within the bytes as a whole. */
+export function holdsChunk(bytes: Uint8Array, position: number): boolean {
+  if (bytes.length - position < chunkHeaderBytes) return false;
+  const header = bytes[position]! | (bytes[position + 1]! << 8) | (bytes[position + 2]! << 16);
+  return position + chunkHeaderBytes + (header >>> 1) <= bytes.length;
+}
+
 /** A whole section (footer, metadata, stripe footer, index stream), expanded. */
 export function expandSection(bytes: Uint8Array, options: { codec: Codec | undefined; offset: number }): Uint8Array {
   const { codec, offset } = options;

@@ -91,14 +91,14 @@ export interface SpanContext {
   readonly decimalsAsIntegers: boolean;
 }
 
-/** Without compression, the bytes that one run can take past the position where a row group ends: 512 values of 8 bytes, and its header. */
+/** More bytes than one run can take: 512 values of 8 bytes, patches and a header. */
 const longestRun = 8192;
 
 /**
  * The part of a stream that holds row groups [from, to).
  *
- * It begins where the row index says. It ends past where the next group begins: the run that straddles the border lies in the chunk that
- * begins there, and may reach into the one after; neither can be longer than the block size.
+ * It begins where the row index says. It ends past where the next group begins, by a run: the one that straddles the border begins there. With compression, that is
+ * the chunk which begins there, the one after, and as many as a run can reach into, none longer than the block size.
  */
 export function streamSpan(stream: OrcStream, span: RowGroupSpan, context: SpanContext): ByteRange {
   const whole = wholeStream(stream);
@@ -106,7 +106,7 @@ export function streamSpan(stream: OrcStream, span: RowGroupSpan, context: SpanC
   if (at === undefined) return whole;
   const { index, blockSize } = context;
   const start = span.from === 0 ? 0 : positionIn(index, span.from, at, stream);
-  const slack = blockSize === undefined ? longestRun : 2 * (blockSize + 3);
+  const slack = blockSize === undefined ? longestRun : (2 + Math.ceil(longestRun / blockSize)) * (blockSize + 3);
   const end = span.to >= index.length ? stream.length : positionIn(index, span.to, at, stream) + slack;
   if (start > stream.length || end < start) {
     throw formatInvalid(

@@ -56,7 +56,7 @@ export async function loadStripe(
   const partial = filter !== undefined || fromRow > 0 || toRow < rows;
   let index: StripeIndex | undefined;
   let spans: RowGroupSpan[] = [{ from: 0, to: 1 }];
-  if (partial && stride > 0 && rows > stride) {
+  if (partial && stride > 0 && rows > stride && soundPositions(file, selected)) {
     const streams = indexStreams(footer, { selected, filter });
     await fetched.fetch(file.source, streams.map(rangeOf), options);
     index = readStripeIndex(file, streams, (range) => found(fetched, range));
@@ -183,10 +183,19 @@ function streamsOf(
         bytes: found(parts.fetched, range),
         offset: range.start,
         start: range.start - stream.offset,
+        partial: range.end < stream.offset + stream.length,
         name: `${kind} stream of column ${column}`,
       };
     },
   };
+}
+
+/**
+ * The C++ writer gives a union's members a value for each null of the union, and positions that do not count them: read from a row group's start,
+ * members come out shifted. Such stripes are read from their start, so that any part of a file is a part of the whole.
+ */
+function soundPositions({ footer }: OrcFile, selected: Uint8Array): boolean {
+  return footer.writer !== 1 || !footer.types.some(({ kind }, column) => kind === 'UNION' && selected[column] === 1);
 }
 
 /** Encrypted columns are refused by name. The others of the same file are read: nothing of theirs is encrypted. */

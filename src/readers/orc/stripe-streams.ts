@@ -101,7 +101,7 @@ export class ColumnStreams {
    */
   #require(kind: OrcStreamKind): ByteStream {
     const name = `${kind} stream of column ${this.column.id}`;
-    const empty: StreamBytes = { bytes: new Uint8Array(), offset: this.stripe.offset, start: 0, name };
+    const empty: StreamBytes = { bytes: new Uint8Array(), offset: this.stripe.offset, start: 0, partial: false, name };
     return this.#open(kind) ?? new ByteStream(empty, this.stripe.codec);
   }
 

@@ -27,6 +27,8 @@ const names = [
   'java-tz-America_Los_Angeles-zlib',
   'java-usermeta-none',
   'pyorc-rowgroups-zstd',
+  'java-rowgroups-1kib',
+  'java-rowgroups-nested',
 ];
 
 async function open(name: string, tailBytes = 1000): Promise<{ file: OrcFile; source: CountingSource }> {

@@ -22,7 +22,10 @@ import {
 const runs = process.env['SLOW'] === undefined ? 200 : 5000;
 
 function plainStream(bytes: readonly number[]): ByteStream {
-  return new ByteStream({ bytes: Uint8Array.from(bytes), offset: 0, start: 0, name: 'test stream' }, undefined);
+  return new ByteStream(
+    { bytes: Uint8Array.from(bytes), offset: 0, start: 0, partial: false, name: 'test stream' },
+    undefined,
+  );
 }
 
 /** The same bytes in deflated chunks of `size` bytes, so that runs cross from one chunk to the next. */
@@ -41,7 +44,10 @@ function chunkedStream(bytes: readonly number[], size: number): ByteStream {
     compression: 'ZLIB',
     compressionBlockSize: 1024,
   });
-  return new ByteStream({ bytes: Uint8Array.from(chunks), offset: 0, start: 0, name: 'test stream' }, codec);
+  return new ByteStream(
+    { bytes: Uint8Array.from(chunks), offset: 0, start: 0, partial: false, name: 'test stream' },
+    codec,
+  );
 }
 
 function read64(
