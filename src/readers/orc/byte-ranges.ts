@@ -66,6 +66,13 @@ export class FetchedRanges {
     return this.#base?.find({ start, end });
   }
 
+  /** The bytes of a range that was fetched. */
+  get(range: ByteRange): Uint8Array {
+    const bytes = this.find(range);
+    if (bytes === undefined) throw new Error(`internal error: bytes ${range.start} to ${range.end} were not fetched`);
+    return bytes;
+  }
+
   /** Fetches those of the ranges that are not at hand, merged and split as the limits say. */
   async fetch(
     source: RangeSource,

@@ -12,9 +12,10 @@ export type { FilterValue, OrcConditions, OrcFilter } from './filter.ts';
 export type { OrcCalendar, OrcFooter, OrcStripeInformation, OrcUserMetadata } from './footer.ts';
 export { type JsonValue, orcToJson } from './json.ts';
 export { type OpenOrcOptions, OrcFile, type OrcTailLayout, openOrc } from './orc-file.ts';
-export { type OrcPlan, planOrc, type StripePlan } from './plan.ts';
+export { type OrcPlan, type PlanOrcOptions, planOrc, type SpanPlan, type StripePlan } from './plan.ts';
 export type { OrcCompression, OrcPostScript } from './postscript.ts';
 export { type OrcBatch, type ReadOrcOptions, readOrcBatches, readOrcColumns, readOrcRows } from './read.ts';
+export type { RowIndex, RowIndexEntry } from './row-index.ts';
 export { type OrcRow, type OrcValue, type RowValueOptions, rowsOf, valuesOf } from './row-values.ts';
 export { formatSchema, type OrcColumn, type OrcKind, type OrcType } from './schema.ts';
 export type {
@@ -26,6 +27,7 @@ export type {
   StringStatistics,
   TimestampStatistics,
 } from './statistics.ts';
+export type { RowGroupSpan } from './stream-span.ts';
 export { decodeStrings } from './strings.ts';
 export type {
   OrcColumnEncoding,
@@ -35,5 +37,6 @@ export type {
   OrcStripeEncryption,
   OrcStripeFooter,
 } from './stripe-footer.ts';
+export { readRowIndex } from './stripe-index.ts';
 export { OrcTimestamp } from './timestamp.ts';
 export type * from './vectors.ts';

@@ -1,31 +1,52 @@
-import { type ByteRange, mergeRanges, type RequestLimits } from './byte-ranges.ts';
+import { type ByteRange, mergeRanges, type RequestLimits, splitRange } from './byte-ranges.ts';
+import type { Codec } from './compression.ts';
 import type { OrcFooter, OrcStripeInformation } from './footer.ts';
 import { formatInvalid } from './format-error.ts';
-import type { RowIndexEntry } from './row-index.ts';
+import type { OrcPostScript } from './postscript.ts';
+import type { RowIndex } from './row-index.ts';
 import type { OrcColumn } from './schema.ts';
 import { selectColumns } from './selection.ts';
-import type { OrcColumnEncoding, OrcStream, OrcStreamKind, OrcStripeFooter } from './stripe-footer.ts';
-
-/** The part of a stripe's rows to read: row groups [from, to). */
-export interface RowGroupSpan {
-  readonly from: number;
-  readonly to: number;
-}
+import { type RowGroupSpan, streamSpan } from './stream-span.ts';
+import type { OrcStream, OrcStreamKind, OrcStripeFooter } from './stripe-footer.ts';
 
 /** What reading a stripe takes. */
 export interface StripePlan {
   readonly stripe: number;
-  /** The streams, each with the part of it that is read. */
+  /** Each run of row groups that is read in one pass; one of all of them where the stripe is read whole. */
+  readonly spans: readonly SpanPlan[];
+}
+
+/** The streams that a pass reads, each with the part of it that holds its row groups. */
+export interface SpanPlan {
+  /** Undefined where the stripe is read whole. */
+  readonly rowGroups: RowGroupSpan | undefined;
   readonly streams: readonly { readonly stream: OrcStream; readonly range: ByteRange }[];
 }
 
 export interface OrcPlan {
   readonly stripes: readonly StripePlan[];
-  /** The ranges to ask for, merged. */
+  /** The ranges to ask for: merged over small gaps, and split where they are too long. */
   readonly requests: readonly ByteRange[];
   /** Bytes of all streams, and of all requests: the difference is what gaps cost. */
   readonly wantedBytes: number;
   readonly requestedBytes: number;
+}
+
+/** What planning needs of an open file. */
+export interface PlannedFile {
+  readonly footer: OrcFooter;
+  readonly postscript: OrcPostScript;
+  readonly schema: OrcColumn;
+  readonly codec: Codec | undefined;
+}
+
+export interface PlanOrcOptions extends RequestLimits {
+  /** Paths as for reading. Default all columns. */
+  columns?: readonly string[];
+  /** Indices of stripes. Default those whose footers are given. */
+  stripes?: readonly number[];
+  /** By stripe, the row groups to read (neighbours as one span) and the row index that says where they lie. Default whole stripes. */
+  rowGroups?: ReadonlyMap<number, { spans: readonly RowGroupSpan[]; index: RowIndex }>;
 }
 
 const dataKinds: ReadonlySet<OrcStreamKind> = new Set(['PRESENT', 'DATA', 'LENGTH', 'DICTIONARY_DATA', 'SECONDARY']);
@@ -49,26 +70,79 @@ export function dataStreams(footer: OrcStripeFooter, selected: Uint8Array): OrcS
 }
 
 /**
- * Which byte ranges hold the selected columns of the selected stripes. No I/O: the stripe footers say where the streams lie.
- *
- * `columns` are paths as for reading (default all), `stripes` indices (default those of `stripeFooters`).
+ * Which byte ranges hold the selected columns of the selected stripes and row groups. No I/O: stripe footers and row indexes say where
+ * the streams lie, and how long runs and chunks can be says how far past a row group's end they reach.
  */
 export function planOrc(
-  file: { readonly footer: OrcFooter; readonly schema: OrcColumn },
+  file: PlannedFile,
   stripeFooters: ReadonlyMap<number, OrcStripeFooter>,
-  options: RequestLimits & { columns?: readonly string[]; stripes?: readonly number[] } = {},
+  options: PlanOrcOptions = {},
 ): OrcPlan {
   const { selected, missing } = selectColumns(file.schema, options.columns);
   if (missing.length > 0) throw new RangeError(`the file has no column ${JSON.stringify(missing[0])}`);
-  const stripes = (options.stripes ?? [...stripeFooters.keys()]).map((stripe): StripePlan => {
+  const stripes = (options.stripes ?? [...stripeFooters.keys()]).map((stripe) => {
     const footer = stripeFooters.get(stripe);
     if (footer === undefined) throw new RangeError(`the footer of stripe ${stripe} was not given`);
-    const streams = dataStreams(footer, selected).map((stream) => ({ stream, range: wholeStream(stream) }));
-    return { stripe, streams };
+    return planStripe(file, { stripe, footer, selected, rowGroups: options.rowGroups?.get(stripe) });
   });
-  const ranges = stripes.flatMap((stripe) => stripe.streams.map(({ range }) => range));
-  const requests = mergeRanges(ranges, options);
+  const ranges = stripes.flatMap(rangesOf);
+  const requests = mergeRanges(ranges, options).flatMap((range) => splitRange(range, options));
   return { stripes, requests, wantedBytes: lengthOf(ranges), requestedBytes: lengthOf(requests) };
+}
+
+/** The plan of one stripe. */
+export function planStripe(
+  file: PlannedFile,
+  options: {
+    stripe: number;
+    footer: OrcStripeFooter;
+    selected: Uint8Array;
+    rowGroups: { spans: readonly RowGroupSpan[]; index: RowIndex } | undefined;
+  },
+): StripePlan {
+  const { stripe, footer, selected, rowGroups } = options;
+  const streams = dataStreams(footer, selected);
+  if (rowGroups === undefined) {
+    const whole = streams.map((stream) => ({ stream, range: wholeStream(stream) }));
+    return { stripe, spans: [{ rowGroups: undefined, streams: whole }] };
+  }
+  const nullable = new Set(streams.filter(({ kind }) => kind === 'PRESENT').map(({ column }) => column));
+  const columns = columnsById(file.schema);
+  const spans = rowGroups.spans.map((span): SpanPlan => {
+    const parts = streams.map((stream) => {
+      const encoding = footer.encodings[stream.column];
+      const index = rowGroups.index.get(stream.column);
+      if (encoding === undefined || index === undefined) {
+        throw formatInvalid(`stripe ${stripe} has no encoding or row index for column ${stream.column}`, stream.offset);
+      }
+      const range = streamSpan(stream, span, {
+        column: columns[stream.column]!,
+        encoding,
+        index,
+        hasPresent: nullable.has(stream.column),
+        blockSize: file.codec?.blockSize,
+        decimalsAsIntegers: decimalsAsIntegers(file.postscript),
+      });
+      return { stream, range };
+    });
+    return { rowGroups: span, streams: parts };
+  });
+  return { stripe, spans };
+}
+
+/** The ranges of a stripe's plan, as they are before merging. */
+export function rangesOf(plan: StripePlan): ByteRange[] {
+  return plan.spans.flatMap(({ streams }) => streams.map(({ range }) => range));
+}
+
+/** The preview of version 2.0, which calls itself 1.9999, has decimals of up to 18 digits as runs of integers. */
+export function decimalsAsIntegers(postscript: OrcPostScript): boolean {
+  return postscript.version[0] === 1;
+}
+
+/** The columns of a tree in the order of their ids. */
+export function columnsById(root: OrcColumn): OrcColumn[] {
+  return [root, ...root.children.flatMap(columnsById)];
 }
 
 function lengthOf(ranges: readonly ByteRange[]): number {
@@ -78,111 +152,4 @@ function lengthOf(ranges: readonly ByteRange[]): number {
 /** All of a stream. */
 export function wholeStream(stream: OrcStream): ByteRange {
   return { start: stream.offset, end: stream.offset + stream.length };
-}
-
-/** What the range of a stream within row groups depends on. */
-export interface SpanContext {
-  readonly column: OrcColumn;
-  readonly encoding: OrcColumnEncoding;
-  readonly index: readonly RowIndexEntry[];
-  readonly hasPresent: boolean;
-  /** Undefined without compression. */
-  readonly blockSize: number | undefined;
-  readonly decimalsAsIntegers: boolean;
-}
-
-/** More bytes than one run can take: 512 values of 8 bytes, patches and a header. */
-const longestRun = 8192;
-
-/**
- * The part of a stream that holds row groups [from, to).
- *
- * It begins where the row index says. It ends past where the next group begins, by a run: the one that straddles the border begins there. With compression, that is
- * the chunk which begins there, the one after, and as many as a run can reach into, none longer than the block size.
- */
-export function streamSpan(stream: OrcStream, span: RowGroupSpan, context: SpanContext): ByteRange {
-  const whole = wholeStream(stream);
-  const at = positionOf(stream.kind, context);
-  if (at === undefined) return whole;
-  const { index, blockSize } = context;
-  const start = span.from === 0 ? 0 : positionIn(index, span.from, at, stream);
-  const slack = blockSize === undefined ? longestRun : (2 + Math.ceil(longestRun / blockSize)) * (blockSize + 3);
-  const end = span.to >= index.length ? stream.length : positionIn(index, span.to, at, stream) + slack;
-  if (start > stream.length || end < start) {
-    throw formatInvalid(
-      `the row index places row groups ${span.from} to ${span.to} of column ${stream.column} at ${start} to ${end} of ${stream.length} bytes`,
-      stream.offset,
-    );
-  }
-  return { start: whole.start + start, end: Math.min(whole.end, whole.start + end) };
-}
-
-function positionIn(index: readonly RowIndexEntry[], group: number, at: number, stream: OrcStream): number {
-  const position = index[group]?.positions[at];
-  if (position === undefined) {
-    throw formatInvalid(
-      `the row index of column ${stream.column} has no position for its ${stream.kind} stream`,
-      stream.offset,
-    );
-  }
-  return position;
-}
-
-/** Where in an entry's positions those of a stream begin; undefined for dictionaries, which belong to all row groups. */
-function positionOf(kind: OrcStreamKind, context: SpanContext): number | undefined {
-  const base = context.blockSize === undefined ? 1 : 2;
-  let at = 0;
-  for (const [name, extra] of positionLayout(context)) {
-    if (name === kind) return at;
-    at += base + extra;
-  }
-  return undefined;
-}
-
-/** The streams that positions name, in order, and the numbers each has beyond those of its place in the bytes. */
-function positionLayout(context: SpanContext): [OrcStreamKind, number][] {
-  const { column, encoding, hasPresent, decimalsAsIntegers } = context;
-  const layout: [OrcStreamKind, number][] = hasPresent ? [['PRESENT', 2]] : [];
-  const { kind, precision = 0 } = column.type;
-  switch (kind) {
-    case 'BOOLEAN':
-      layout.push(['DATA', 2]);
-      break;
-    case 'FLOAT':
-    case 'DOUBLE':
-      layout.push(['DATA', 0]);
-      break;
-    case 'STRING':
-    case 'CHAR':
-    case 'VARCHAR':
-    case 'BINARY':
-    case 'GEOMETRY':
-    case 'GEOGRAPHY':
-      if (encoding.kind.startsWith('DICTIONARY')) layout.push(['DATA', 1]);
-      else layout.push(['DATA', 0], ['LENGTH', 1]);
-      break;
-    case 'DECIMAL':
-      if (decimalsAsIntegers && precision > 0 && precision <= 18) layout.push(['DATA', 1]);
-      else layout.push(['DATA', 0], ['SECONDARY', 1]);
-      break;
-    case 'TIMESTAMP':
-    case 'TIMESTAMP_INSTANT':
-      layout.push(['DATA', 1], ['SECONDARY', 1]);
-      break;
-    case 'LIST':
-    case 'MAP':
-      layout.push(['LENGTH', 1]);
-      break;
-    case 'BYTE':
-    case 'SHORT':
-    case 'INT':
-    case 'LONG':
-    case 'DATE':
-    case 'UNION':
-      layout.push(['DATA', 1]);
-      break;
-    case 'STRUCT':
-      break;
-  }
-  return layout;
 }

@@ -1,13 +1,14 @@
-import { type ByteRange, FetchedRanges, type RequestLimits } from './byte-ranges.ts';
+import { FetchedRanges, type RequestLimits } from './byte-ranges.ts';
 import { columnReader } from './column-reader.ts';
 import type { CompiledFilter } from './filter.ts';
 import { formatInvalid, formatUnsupported } from './format-error.ts';
 import type { OrcFile } from './orc-file.ts';
-import { dataStreams, type RowGroupSpan, streamSpan } from './plan.ts';
-import type { RowIndexEntry } from './row-index.ts';
+import { columnsById, decimalsAsIntegers, planStripe, rangesOf, type SpanPlan, wholeStream } from './plan.ts';
+import type { RowIndex } from './row-index.ts';
 import type { OrcColumn } from './schema.ts';
-import type { OrcStream, OrcStreamKind, OrcStripeFooter } from './stripe-footer.ts';
-import { indexStreams, readStripeIndex, type StripeIndex, selectRowGroups } from './stripe-index.ts';
+import type { RowGroupSpan } from './stream-span.ts';
+import type { OrcStreamKind, OrcStripeFooter } from './stripe-footer.ts';
+import { indexStreams, readStripeIndex, selectRowGroups } from './stripe-index.ts';
 import type { ColumnReader, StripeStreams } from './stripe-streams.ts';
 import { timeZoneOf, utc } from './time-zone.ts';
 import type { OrcVector, StringDictionary } from './vectors.ts';
@@ -51,67 +52,38 @@ export async function loadStripe(
   const fetched = new FetchedRanges(options.base);
   const footer = file.stripeFooterFrom(request.stripe, fetched);
   refuseEncrypted(file, selected);
-  const { rowCount: rows } = file.footer.stripes[request.stripe]!;
+  const { rowCount: rows, offset } = file.footer.stripes[request.stripe]!;
   const stride = file.footer.rowIndexStride;
   const partial = filter !== undefined || fromRow > 0 || toRow < rows;
-  let index: StripeIndex | undefined;
-  let spans: RowGroupSpan[] = [{ from: 0, to: 1 }];
+  let rowGroups: { spans: readonly RowGroupSpan[]; index: RowIndex } | undefined;
   if (partial && stride > 0 && rows > stride && soundPositions(file, selected)) {
     const streams = indexStreams(footer, { selected, filter });
-    await fetched.fetch(file.source, streams.map(rangeOf), options);
-    index = readStripeIndex(file, streams, (range) => found(fetched, range));
-    spans = selectRowGroups(index, { rows, stride, selected, filter, fromRow, toRow });
-    if (spans.length === 1 && spans[0]!.from === 0 && spans[0]!.to >= Math.ceil(rows / stride)) index = undefined;
+    await fetched.fetch(file.source, streams.map(wholeStream), options);
+    const index = readStripeIndex(file, streams, (range) => fetched.get(range));
+    const spans = selectRowGroups(index, { rows, stride, selected, filter, fromRow, toRow });
+    const whole = spans.length === 1 && spans[0]!.from === 0 && spans[0]!.to >= Math.ceil(rows / stride);
+    if (!whole) rowGroups = { spans, index: index.entries };
   }
-  const wanted = dataStreams(footer, selected);
+  const plan = planStripe(file, { stripe: request.stripe, footer, selected, rowGroups });
+  const ranges = rangesOf(plan);
   // Rows without a byte are possible (no column selected, a struct without fields), and a claim of any number of them is free to make.
-  if (wanted.length === 0 && rows > mostEmptyRows) {
-    throw formatInvalid(
-      `stripe ${request.stripe} claims ${rows} rows and has no data for them`,
-      file.footer.stripes[request.stripe]!.offset,
-    );
+  if (rowGroups === undefined && ranges.length === 0 && rows > mostEmptyRows) {
+    throw formatInvalid(`stripe ${request.stripe} claims ${rows} rows and has no data for them`, offset);
   }
-  const nullable = new Set(wanted.filter(({ kind }) => kind === 'PRESENT').map(({ column }) => column));
-  const columns = columnsById(file.schema);
-  const perSpan = spans.map((span) => {
-    const ranges = new Map<OrcStream, ByteRange>();
-    for (const stream of wanted)
-      ranges.set(stream, index === undefined ? rangeOf(stream) : spanOf(stream, span, index));
-    return { span, ranges };
-  });
-  await fetched.fetch(
-    file.source,
-    perSpan.flatMap(({ ranges }) => [...ranges.values()]),
-    options,
-  );
+  await fetched.fetch(file.source, ranges, options);
   const dictionaries = new Map<number, StringDictionary>();
-  const loaded = perSpan.map(({ span, ranges }): LoadedSpan => {
-    const streams = streamsOf(file, footer, { request, ranges, fetched, dictionaries, positions: positionsOf(span) });
-    if (index === undefined) return { fromRow: 0, toRow: rows, streams };
-    return { fromRow: span.from * stride, toRow: Math.min(rows, span.to * stride), streams };
+  const spans = plan.spans.map((span): LoadedSpan => {
+    const { from, to } = span.rowGroups ?? { from: 0, to: 1 };
+    const positions = from === 0 ? undefined : positionsOf(rowGroups!.index, from);
+    const streams = streamsOf(file, footer, { request, span, fetched, dictionaries, positions });
+    if (span.rowGroups === undefined) return { fromRow: 0, toRow: rows, streams };
+    return { fromRow: from * stride, toRow: Math.min(rows, to * stride), streams };
   });
-  return { request, spans: loaded };
+  return { request, spans };
+}
 
-  function spanOf(stream: OrcStream, span: RowGroupSpan, { entries }: StripeIndex): ByteRange {
-    const encoding = footer.encodings[stream.column];
-    if (encoding === undefined)
-      throw formatInvalid(`a stripe footer has no encoding for column ${stream.column}`, stream.offset);
-    return streamSpan(stream, span, {
-      column: columns[stream.column]!,
-      encoding,
-      index: entries.get(stream.column)!,
-      hasPresent: nullable.has(stream.column),
-      blockSize: file.codec?.blockSize,
-      decimalsAsIntegers: decimalsAsIntegers(file),
-    });
-  }
-
-  function positionsOf({ from }: RowGroupSpan): ReadonlyMap<number, readonly number[]> | undefined {
-    if (index === undefined || from === 0) return undefined;
-    const positions = new Map<number, readonly number[]>();
-    for (const [column, entries] of index.entries) positions.set(column, (entries[from] as RowIndexEntry).positions);
-    return positions;
-  }
+function positionsOf(index: RowIndex, group: number): ReadonlyMap<number, readonly number[]> {
+  return new Map([...index].map(([column, entries]) => [column, entries[group]!.positions]));
 }
 
 /** A batch of rows of the stripe from `row` on. */
@@ -148,17 +120,17 @@ function streamsOf(
   footer: OrcStripeFooter,
   parts: {
     request: StripeRequest;
-    ranges: ReadonlyMap<OrcStream, ByteRange>;
+    span: SpanPlan;
     fetched: FetchedRanges;
     dictionaries: Map<number, StringDictionary>;
     positions: ReadonlyMap<number, readonly number[]> | undefined;
   },
 ): StripeStreams {
-  const byName = new Map<string, OrcStream>();
-  for (const stream of parts.ranges.keys()) {
-    const name = `${stream.kind} ${stream.column}`;
+  const byName = new Map<string, SpanPlan['streams'][number]>();
+  for (const part of parts.span.streams) {
+    const name = `${part.stream.kind} ${part.stream.column}`;
     // Of two streams of one name the first counts: the format has none, and the second must not take its place.
-    if (!byName.has(name)) byName.set(name, stream);
+    if (!byName.has(name)) byName.set(name, part);
   }
   const { writer } = file.footer;
   return {
@@ -171,16 +143,16 @@ function streamsOf(
       if (footer.writerTimezone === undefined) return utc;
       return timeZoneOf(footer.writerTimezone, { java: writer === undefined || writer === 0 });
     },
-    decimalsAsIntegers: decimalsAsIntegers(file),
+    decimalsAsIntegers: decimalsAsIntegers(file.postscript),
     dictionaries: parts.dictionaries,
     positions: parts.positions,
     offset: file.footer.stripes[parts.request.stripe]!.offset,
     bytesOf(column: number, kind: OrcStreamKind) {
-      const stream = byName.get(`${kind} ${column}`);
-      if (stream === undefined) return undefined;
-      const range = parts.ranges.get(stream)!;
+      const part = byName.get(`${kind} ${column}`);
+      if (part === undefined) return undefined;
+      const { stream, range } = part;
       return {
-        bytes: found(parts.fetched, range),
+        bytes: parts.fetched.get(range),
         offset: range.start,
         start: range.start - stream.offset,
         partial: range.end < stream.offset + stream.length,
@@ -205,26 +177,6 @@ function refuseEncrypted(file: OrcFile, selected: Uint8Array): void {
       throw encryptedColumn(columnsById(file.schema)[root]!);
     }
   }
-}
-
-function found(fetched: FetchedRanges, range: ByteRange): Uint8Array {
-  const bytes = fetched.find(range);
-  if (bytes === undefined) throw new Error(`internal error: bytes ${range.start} to ${range.end} were not fetched`);
-  return bytes;
-}
-
-function rangeOf(stream: OrcStream): ByteRange {
-  return { start: stream.offset, end: stream.offset + stream.length };
-}
-
-/** The preview of version 2.0, which calls itself 1.9999. */
-function decimalsAsIntegers(file: OrcFile): boolean {
-  return file.postscript.version[0] === 1;
-}
-
-/** The columns of a tree in the order of their ids. */
-function columnsById(root: OrcColumn): OrcColumn[] {
-  return [root, ...root.children.flatMap(columnsById)];
 }
 
 function encryptedColumn(column: OrcColumn): Error {

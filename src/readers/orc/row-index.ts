@@ -12,6 +12,9 @@ export interface RowIndexEntry {
   readonly statistics: OrcColumnStatistics | undefined;
 }
 
+/** The row index of a stripe: by column id, an entry a row group. */
+export type RowIndex = ReadonlyMap<number, readonly RowIndexEntry[]>;
+
 /** Decodes a ROW_INDEX stream (already decompressed): an entry a row group. */
 export function parseRowIndex(bytes: Uint8Array, offset: number): RowIndexEntry[] {
   const reader = new ProtobufReader(bytes, { what: 'a row index', offset });

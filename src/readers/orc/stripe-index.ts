@@ -1,17 +1,19 @@
 import { type BloomFilter, bloomContains, bloomHash, parseBloomFilters } from './bloom-filter.ts';
-import type { ByteRange } from './byte-ranges.ts';
+import { type ByteRange, FetchedRanges, type RequestLimits } from './byte-ranges.ts';
 import { expandSection } from './compression.ts';
 import type { CompiledFilter } from './filter.ts';
 import type { OrcFile } from './orc-file.ts';
-import { type RowGroupSpan, wholeStream } from './plan.ts';
+import { wholeStream } from './plan.ts';
 import { type ColumnKnowledge, mayMatch } from './push-down.ts';
-import { parseRowIndex, type RowIndexEntry } from './row-index.ts';
+import { parseRowIndex, type RowIndex, type RowIndexEntry } from './row-index.ts';
 import type { OrcColumn } from './schema.ts';
+import { selectColumns } from './selection.ts';
+import type { RowGroupSpan } from './stream-span.ts';
 import type { OrcStream, OrcStripeFooter } from './stripe-footer.ts';
 
 /** Row index and bloom filters of a stripe, by column id. */
 export interface StripeIndex {
-  readonly entries: ReadonlyMap<number, readonly RowIndexEntry[]>;
+  readonly entries: RowIndex;
   readonly blooms: ReadonlyMap<number, readonly (BloomFilter | undefined)[]>;
 }
 
@@ -106,4 +108,19 @@ export function selectRowGroups(
       },
     };
   }
+}
+
+/** The row index of a stripe's columns (default all), by column id: positions and statistics of its row groups. Fetches what is not at hand. */
+export async function readRowIndex(
+  file: OrcFile,
+  stripe: number,
+  options: RequestLimits & { columns?: readonly string[]; signal?: AbortSignal } = {},
+): Promise<RowIndex> {
+  const { selected, missing } = selectColumns(file.schema, options.columns);
+  if (missing.length > 0) throw new RangeError(`the file has no column ${JSON.stringify(missing[0])}`);
+  const footer = (await file.stripeFooters([stripe], options)).get(stripe)!;
+  const streams = indexStreams(footer, { selected, filter: undefined });
+  const fetched = new FetchedRanges(file.fetched);
+  await fetched.fetch(file.source, streams.map(wholeStream), options);
+  return readStripeIndex(file, streams, (range) => fetched.get(range)).entries;
 }

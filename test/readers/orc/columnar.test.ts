@@ -114,13 +114,15 @@ function expectedFacts(facts: Record<string, unknown>): Record<string, unknown> 
 
 for (const folder of columnarFolders()) {
   for (const { name, bytes, facts, rows } of columnarFiles(folder)) {
-    // Written for the row index alone: its rows are compared, and the facts of its like.
-    const skip = Object.keys(facts).length === 0 ? 'there are no facts of it' : false;
-    test(`${name} has the facts that Apache ORC states`, { skip }, async () => {
-      assert.equal(bytes.length, facts['fileLength']);
-      const actual = await factsOf(await openOrc(new CountingSource(bytes)));
-      assert.deepEqual(withoutDefaults(actual), withoutDefaults(expectedFacts(facts)));
-    });
+    // The files for seeking come with their rows alone.
+    const known = Object.keys(facts).length > 0;
+    if (known) {
+      test(`${name} has the facts that Apache ORC states`, async () => {
+        assert.equal(bytes.length, facts['fileLength']);
+        const actual = await factsOf(await openOrc(new CountingSource(bytes)));
+        assert.deepEqual(withoutDefaults(actual), withoutDefaults(expectedFacts(facts)));
+      });
+    }
 
     if (rows !== undefined) {
       test(`${name} has the rows that Apache ORC reads`, async () => {
