@@ -1,4 +1,4 @@
-import { ProtobufReader } from './protobuf.ts';
+import { messageBudget, ProtobufReader } from './protobuf.ts';
 import type { OrcColumn } from './schema.ts';
 
 /** A bloom filter of one column in one row group: tells for certain that a value is not there. */
@@ -11,8 +11,12 @@ export interface BloomFilter {
 const mask64 = 0xffff_ffff_ffff_ffffn;
 
 /** Decodes a BLOOM_FILTER_UTF8 stream (already decompressed): a filter a row group. One without bits is undefined. */
-export function parseBloomFilters(bytes: Uint8Array, offset: number): (BloomFilter | undefined)[] {
-  const reader = new ProtobufReader(bytes, { what: 'a bloom filter index', offset });
+export function parseBloomFilters(
+  bytes: Uint8Array,
+  stream: { offset: number; length: number },
+): (BloomFilter | undefined)[] {
+  const { offset, length } = stream;
+  const reader = new ProtobufReader(bytes, { what: 'a bloom filter index', offset, budget: messageBudget(length) });
   const filters: (BloomFilter | undefined)[] = [];
   while (reader.next()) {
     if (reader.field === 1) filters.push(parseBloomFilter(reader.message('bloom filter')));
@@ -24,19 +28,15 @@ export function parseBloomFilters(bytes: Uint8Array, offset: number): (BloomFilt
 function parseBloomFilter(reader: ProtobufReader): BloomFilter | undefined {
   let hashFunctions = 0;
   let utf8: Uint8Array | undefined;
-  const words: bigint[] = [];
   while (reader.next()) {
     if (reader.field === 1) hashFunctions = reader.uint();
-    else if (reader.field === 2) reader.fixed64s(words);
     else if (reader.field === 3) utf8 = reader.bytes();
     else reader.skip();
   }
   // Filters that say nothing, and numbers of functions that no writer chooses, prove nothing.
   if (hashFunctions < 1 || hashFunctions > 100) return undefined;
-  if (utf8 !== undefined && utf8.length > 0 && utf8.length % 8 === 0) {
-    return { hashFunctions, bits: new BigUint64Array(utf8.slice().buffer) };
-  }
-  return words.length === 0 ? undefined : { hashFunctions, bits: BigUint64Array.from(words) };
+  if (utf8 === undefined || utf8.length === 0 || utf8.length % 8 !== 0) return undefined;
+  return { hashFunctions, bits: new BigUint64Array(utf8.slice().buffer) };
 }
 
 /** The hash of a filter key for a column, or undefined where its kind's hashing depends on the writer. */

@@ -1,5 +1,5 @@
 import { formatInvalid } from './format-error.ts';
-import { ProtobufReader } from './protobuf.ts';
+import { messageBudget, ProtobufReader } from './protobuf.ts';
 import { type OrcType, parseType } from './schema.ts';
 import { type OrcColumnStatistics, parseColumnStatistics } from './statistics.ts';
 
@@ -50,9 +50,12 @@ export interface OrcFooter {
 const calendars: readonly OrcCalendar[] = ['UNKNOWN_CALENDAR', 'JULIAN_GREGORIAN', 'PROLEPTIC_GREGORIAN'];
 
 /** Decodes a footer (already decompressed). Stripe ranges are checked against `contentEnd`, where the tail begins. */
-export function parseFooter(bytes: Uint8Array, options: { offset: number; contentEnd: number }): OrcFooter {
+export function parseFooter(
+  bytes: Uint8Array,
+  options: { offset: number; storedBytes: number; contentEnd: number },
+): OrcFooter {
   const { offset, contentEnd } = options;
-  const reader = new ProtobufReader(bytes, { what: 'the footer', offset });
+  const reader = new ProtobufReader(bytes, { what: 'the footer', offset, budget: messageBudget(options.storedBytes) });
   const stripes: OrcStripeInformation[] = [];
   const types: OrcType[] = [];
   const userMetadata: OrcUserMetadata[] = [];

@@ -72,7 +72,11 @@ export async function openOrc(source: RangeSource, options: OpenOrcOptions = {})
   const { footerOffset, stripeStatisticsOffset } = layout;
   const stored = fetched.find({ start: footerOffset, end: postscriptOffset })!;
   const bytes = expandSection(stored, { codec, offset: footerOffset });
-  const footer = parseFooter(bytes, { offset: footerOffset, contentEnd: stripeStatisticsOffset });
+  const footer = parseFooter(bytes, {
+    offset: footerOffset,
+    storedBytes: stored.length,
+    contentEnd: stripeStatisticsOffset,
+  });
   const schema = buildSchema(footer.types, footerOffset);
   return new OrcFile({ source, postscript, layout, footer, schema, codec, fetched });
 }
@@ -192,7 +196,7 @@ export class OrcFile {
     const { metadataOffset: start, footerOffset: end } = this.layout;
     const stored = this.#fetched.find({ start, end }) ?? (await readRange(this.source, { start, end }, options));
     const bytes = expandSection(stored, { codec: this.#codec, offset: start });
-    const statistics = parseMetadata(bytes, start);
+    const statistics = parseMetadata(bytes, { offset: start, storedBytes: stored.length });
     if (statistics.length !== 0 && statistics.length !== this.footer.stripes.length) {
       throw formatInvalid(
         `the metadata has statistics of ${statistics.length} stripes where there are ${this.footer.stripes.length}`,

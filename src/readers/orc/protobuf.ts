@@ -6,6 +6,19 @@ export const wire = { varint: 0, fixed64: 1, bytes: 2, fixed32: 5 } as const;
 const utf8 = new TextDecoder();
 
 /**
+ * How many messages a section may hold. An empty message takes two bytes of a section and forty of memory, and a chunk of zeros expands a
+ * thousandfold: without a bound, a file of a few kilobytes would fill the heap. Real sections have a message for every few bytes
+ * stored; these are 64 for each, and at most eight million.
+ */
+export function messageBudget(storedBytes: number): MessageBudget {
+  return { left: Math.min(8_388_608, 65_536 + storedBytes * 64) };
+}
+
+export interface MessageBudget {
+  left: number;
+}
+
+/**
  * Reads one protobuf message field by field.
  *
  * ORC's messages need varints, doubles and length-delimited fields only, so a generated codec would be more code than this.
@@ -20,14 +33,19 @@ export class ProtobufReader {
   readonly #end: number;
   readonly #what: string;
   readonly #offset: number;
+  readonly #budget: MessageBudget;
 
   /** `what` names the message in errors; `offset` is the place in the file that errors report. */
-  constructor(bytes: Uint8Array, options: { what: string; offset: number; start?: number; end?: number }) {
+  constructor(
+    bytes: Uint8Array,
+    options: { what: string; offset: number; budget?: MessageBudget; start?: number; end?: number },
+  ) {
     this.#bytes = bytes;
     this.#position = options.start ?? 0;
     this.#end = options.end ?? bytes.length;
     this.#what = options.what;
     this.#offset = options.offset;
+    this.#budget = options.budget ?? messageBudget(bytes.length);
   }
 
   /** Moves to the next field; false at the end of the message. The field must then be read or skipped. */
@@ -94,30 +112,21 @@ export class ProtobufReader {
   /** A reader for a nested message; `what` names it in errors. */
   message(what: string): ProtobufReader {
     const [start, end] = this.#delimited();
-    return new ProtobufReader(this.#bytes, { what, offset: this.#offset, start, end });
+    this.#spend(1);
+    return new ProtobufReader(this.#bytes, { what, offset: this.#offset, budget: this.#budget, start, end });
   }
 
   /** Repeated unsigned integers, packed or one at a time: writers of both kinds exist, and readers must accept both. */
   uints(into: number[]): void {
     if (this.#wire === wire.varint) {
+      this.#spend(1 / 8);
       into.push(this.#safeVarint());
       return;
     }
     const packed = this.message(this.#what);
-    while (packed.#position < packed.#end) into.push(packed.#safeVarint());
-  }
-
-  /** As {@link ProtobufReader.uints} for 64-bit values that need not be exact numbers (fixed64 in bloom filters). */
-  fixed64s(into: bigint[]): void {
-    if (this.#wire === wire.fixed64) {
-      const at = this.#advance(8);
-      into.push(new DataView(this.#bytes.buffer, this.#bytes.byteOffset + at, 8).getBigUint64(0, true));
-      return;
-    }
-    const packed = this.message(this.#what);
     while (packed.#position < packed.#end) {
-      const at = packed.#advance(8);
-      into.push(new DataView(packed.#bytes.buffer, packed.#bytes.byteOffset + at, 8).getBigUint64(0, true));
+      this.#spend(1 / 8);
+      into.push(packed.#safeVarint());
     }
   }
 
@@ -128,6 +137,11 @@ export class ProtobufReader {
     else if (this.#wire === wire.bytes) this.#delimited();
     else if (this.#wire === wire.fixed32) this.#advance(4);
     else throw this.#invalid(`has field ${this.field} of unknown wire type ${this.#wire}`);
+  }
+
+  #spend(cost: number): void {
+    this.#budget.left -= cost;
+    if (this.#budget.left < 0) throw this.#invalid('is one of more messages than its section can hold');
   }
 
   #expect(type: number): void {

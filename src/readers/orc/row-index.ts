@@ -1,4 +1,4 @@
-import { ProtobufReader } from './protobuf.ts';
+import { messageBudget, ProtobufReader } from './protobuf.ts';
 import { type OrcColumnStatistics, parseColumnStatistics } from './statistics.ts';
 
 /** What the row index knows of one column in one row group. */
@@ -16,8 +16,9 @@ export interface RowIndexEntry {
 export type RowIndex = ReadonlyMap<number, readonly RowIndexEntry[]>;
 
 /** Decodes a ROW_INDEX stream (already decompressed): an entry a row group. */
-export function parseRowIndex(bytes: Uint8Array, offset: number): RowIndexEntry[] {
-  const reader = new ProtobufReader(bytes, { what: 'a row index', offset });
+export function parseRowIndex(bytes: Uint8Array, stream: { offset: number; length: number }): RowIndexEntry[] {
+  const { offset, length } = stream;
+  const reader = new ProtobufReader(bytes, { what: 'a row index', offset, budget: messageBudget(length) });
   const entries: RowIndexEntry[] = [];
   while (reader.next()) {
     if (reader.field === 1) entries.push(parseEntry(reader.message('row index entry')));

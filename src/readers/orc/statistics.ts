@@ -1,4 +1,4 @@
-import { ProtobufReader } from './protobuf.ts';
+import { messageBudget, ProtobufReader } from './protobuf.ts';
 
 /**
  * Statistics of one column, of a file, a stripe or a row group, in the format's own words. A field that the file leaves out is absent.
@@ -106,8 +106,12 @@ export function parseStripeStatistics(reader: ProtobufReader): OrcColumnStatisti
 }
 
 /** Decodes the metadata section (already decompressed): statistics by stripe, then by column id. */
-export function parseMetadata(bytes: Uint8Array, offset: number): OrcColumnStatistics[][] {
-  const reader = new ProtobufReader(bytes, { what: 'the metadata', offset });
+export function parseMetadata(
+  bytes: Uint8Array,
+  section: { offset: number; storedBytes: number },
+): OrcColumnStatistics[][] {
+  const { offset, storedBytes } = section;
+  const reader = new ProtobufReader(bytes, { what: 'the metadata', offset, budget: messageBudget(storedBytes) });
   const stripes: OrcColumnStatistics[][] = [];
   while (reader.next()) {
     if (reader.field === 1) stripes.push(parseStripeStatistics(reader.message('stripe statistics')));

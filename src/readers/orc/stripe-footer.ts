@@ -1,6 +1,6 @@
 import type { OrcStripeInformation } from './footer.ts';
 import { formatInvalid, formatUnsupported } from './format-error.ts';
-import { ProtobufReader } from './protobuf.ts';
+import { messageBudget, ProtobufReader } from './protobuf.ts';
 
 const streamKinds: Readonly<Record<number, OrcStreamKind>> = {
   0: 'PRESENT',
@@ -79,7 +79,8 @@ export interface OrcStripeFooter {
  */
 export function parseStripeFooter(bytes: Uint8Array, stripe: OrcStripeInformation): OrcStripeFooter {
   const at = stripe.offset + stripe.indexLength + stripe.dataLength;
-  const reader = new ProtobufReader(bytes, { what: 'the stripe footer', offset: at });
+  const budget = messageBudget(stripe.footerLength);
+  const reader = new ProtobufReader(bytes, { what: 'the stripe footer', offset: at, budget });
   const streams: OrcStream[] = [];
   const encodings: OrcColumnEncoding[] = [];
   const encryption: OrcStripeEncryption[] = [];

@@ -52,8 +52,8 @@ export function readStripeIndex(
   const blooms = new Map<number, (BloomFilter | undefined)[]>();
   for (const stream of streams) {
     const bytes = expandSection(find(wholeStream(stream)), { codec: file.codec, offset: stream.offset });
-    if (stream.kind === 'ROW_INDEX') entries.set(stream.column, parseRowIndex(bytes, stream.offset));
-    else if (trustedBlooms(file)) blooms.set(stream.column, parseBloomFilters(bytes, stream.offset));
+    if (stream.kind === 'ROW_INDEX') entries.set(stream.column, parseRowIndex(bytes, stream));
+    else if (trustedBlooms(file)) blooms.set(stream.column, parseBloomFilters(bytes, stream));
   }
   return { entries, blooms };
 }

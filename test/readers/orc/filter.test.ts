@@ -175,10 +175,7 @@ test('every value of a row group is in its bloom filter, and others mostly are n
         .get(index)!
         .streams.find(({ kind, column: id }) => kind === 'BLOOM_FILTER_UTF8' && id === column)!;
       const stored = await file.source.read(stream.offset, stream.offset + stream.length);
-      const filters = parseBloomFilters(
-        expandSection(stored, { codec: file.codec, offset: stream.offset }),
-        stream.offset,
-      );
+      const filters = parseBloomFilters(expandSection(stored, { codec: file.codec, offset: stream.offset }), stream);
       const orcColumn = file.schema.children[column - 1]!;
       let absent = 0;
       for (let row = 0; row < stripe.rowCount; row++) {
@@ -198,8 +195,10 @@ test('every value of a row group is in its bloom filter, and others mostly are n
 });
 
 test('a bloom filter that says nothing, or is malformed, proves nothing', () => {
-  assert.deepEqual(parseBloomFilters(Uint8Array.from([0x0a, 0]), 0), [undefined]);
-  assert.deepEqual(parseBloomFilters(Uint8Array.from([0x0a, 5, 0x08, 3, 0x1a, 1, 7]), 0), [undefined]);
+  assert.deepEqual(parseBloomFilters(Uint8Array.from([0x0a, 0]), { offset: 0, length: 2 }), [undefined]);
+  assert.deepEqual(parseBloomFilters(Uint8Array.from([0x0a, 5, 0x08, 3, 0x1a, 1, 7]), { offset: 0, length: 7 }), [
+    undefined,
+  ]);
 });
 
 test('statistics prove absence only where they say enough', async () => {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { SealpipeError } from '../../../src/errors.ts';
-import { ProtobufReader } from '../../../src/readers/orc/protobuf.ts';
+import { messageBudget, ProtobufReader } from '../../../src/readers/orc/protobuf.ts';
 import { varint, zigzag } from './run-length-encoders.ts';
 
 function reader(...bytes: number[]): ProtobufReader {
@@ -61,5 +61,17 @@ test('whatever the bytes, a message can be skipped through or is refused with a 
       }
     }),
     { numRuns: 2000 },
+  );
+});
+
+test('a section that expands to more messages than it can honestly hold is refused before they fill the memory', () => {
+  const bytes = new Uint8Array(4_000_000);
+  for (let at = 0; at < bytes.length; at += 2) bytes[at] = 0x3a; // field 7, empty
+  const message = new ProtobufReader(bytes, { what: 'a bomb', offset: 9, budget: messageBudget(4000) });
+  assert.throws(
+    () => {
+      while (message.next()) message.message('an empty message');
+    },
+    { code: 'ERR_SEALPIPE_FORMAT_INVALID', offset: 9 },
   );
 });
