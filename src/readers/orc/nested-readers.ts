@@ -15,7 +15,7 @@ export type ReaderOf = (column: OrcColumn) => ColumnReader;
 const step = 262_144;
 
 /** More elements than this in one batch are refused. A reader of honest giants asks for smaller batches. */
-const mostElements = 134_217_728;
+const mostElements = 33_554_432;
 
 /** STRUCT: its children, one after the other. Those that are not selected are left out. */
 export function structReader(streams: ColumnStreams, readerOf: ReaderOf): ColumnReader {
@@ -104,7 +104,8 @@ function lengthsReader(
       if (size < 0) throw streams.invalid(`has a value of ${size} elements`);
       total += size;
     }
-    if (total > mostElements) throw streams.invalid(`has ${total} elements in ${count} rows, above ${mostElements}`);
+    if (total > mostElements)
+      throw streams.invalid(`has ${total} elements in ${count} rows, above ${mostElements}; ask for smaller batches`);
     return { nulls: presence.nulls, offsets: offsetsOf(sizes, presence, count) };
   };
 }

@@ -71,6 +71,9 @@ function dictionaryReader(streams: ColumnStreams, trim: boolean): ColumnReader {
   };
 }
 
+/** The most bytes of one batch's values, or of one dictionary: what a stream may expand to in one piece. */
+const mostBytes = 256 * 1024 * 1024;
+
 /** Dictionary entries are read this many at a time: the claimed size becomes arrays only as far as there are lengths for it. */
 const step = 65_536;
 
@@ -83,11 +86,14 @@ function readDictionary(streams: ColumnStreams, trim: boolean): StringDictionary
   const data = streams.dictionaryBytes();
   const lengths = streams.dictionaryLengths();
   const strings: string[] = [];
+  let total = 0;
   for (let done = 0; done < size; done += step) {
     const length = Math.min(step, size - done);
     const sizes = new Int32Array(length);
     lengths.readInt32(sizes, 0, length);
     const bytes = data.take(sumOf(sizes, streams));
+    total += bytes.length;
+    if (total > mostBytes) throw streams.invalid(`has a dictionary of more than ${mostBytes} bytes`);
     const offsets = offsetsOf(sizes, { nulls: undefined, values: length }, length);
     for (const value of decodeStrings({ bytes, offsets, length, trim })) strings.push(value);
   }
@@ -102,6 +108,8 @@ function sumOf(sizes: Int32Array, streams: ColumnStreams): number {
     if (size < 0) throw streams.invalid(`has a value of ${size} bytes`);
     total += size;
   }
-  if (total > 0x7fffffff) throw streams.invalid(`has ${total} bytes in ${sizes.length} values, above 2^31`);
+  if (total > mostBytes) {
+    throw streams.invalid(`has ${total} bytes in ${sizes.length} values, above ${mostBytes}; ask for smaller batches`);
+  }
   return total;
 }
