@@ -12,7 +12,10 @@ export class LocalFileSource implements RangeSource, AsyncDisposable {
     this.size = size;
   }
 
-  /** Opens `path` for reading. Its size is taken once: a file that shrinks afterwards is an error at the read that meets it. */
+  /**
+   * Opens `path` for reading. Its size is taken once: a file that shrinks afterwards is an error at the read that meets
+   * it.
+   */
   static async open(path: string | URL): Promise<LocalFileSource> {
     const handle = await open(path, 'r');
     try {

@@ -1,8 +1,8 @@
 /**
  * The one thing every reader reads from: bytes addressed by offset.
  *
- * An encrypted object, a local file, a buffer: whatever can answer a range is a file to the readers of Parquet, ORC and Arrow.
- * Caching, coalescing, counting and retrying are wrappers of the same shape.
+ * An encrypted object, a local file, a buffer: whatever can answer a range is a file to the readers of Parquet, ORC and
+ * Arrow. Caching, coalescing, counting and retrying are wrappers of the same shape.
  */
 export interface RangeSource {
   /** Length of the content in bytes. */

@@ -1,8 +1,9 @@
 /**
- * Unpacks `count` big-endian values of `width` bits (1 to 32) from `bytes` at `position` to `target`, as unsigned 32-bit patterns.
+ * Unpacks `count` big-endian values of `width` bits (1 to 32) from `bytes` at `position` to `target`, as unsigned
+ * 32-bit patterns.
  *
- * The caller has made sure that the bytes are there. The common widths have a loop each; the rest cut a value out of the
- * four or five bytes that it touches.
+ * The caller has made sure that the bytes are there. The common widths have a loop each; the rest cut a value out of
+ * the four or five bytes that it touches.
  */
 export function unpackBits(
   bytes: Uint8Array,

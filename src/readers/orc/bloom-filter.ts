@@ -58,7 +58,10 @@ export function bloomHash(column: OrcColumn, key: unknown): bigint | undefined {
   return undefined;
 }
 
-/** Whether a value with this hash may be in the filter. Combines two 32-bit hashes as the format does (Kirsch and Mitzenmacher). */
+/**
+ * Whether a value with this hash may be in the filter. Combines two 32-bit hashes as the format does (Kirsch and
+ * Mitzenmacher).
+ */
 export function bloomContains(filter: BloomFilter, hash: bigint): boolean {
   const first = Number(BigInt.asIntN(32, hash));
   const second = Number(BigInt.asIntN(32, hash >> 32n));

@@ -9,9 +9,14 @@ export interface ByteRange {
 
 /** How ranges become requests. */
 export interface RequestLimits {
-  /** Ranges whose gap is at most this many bytes become one request: a gap's bytes cost less than a round trip. Default 64 KiB. */
+  /**
+   * Ranges whose gap is at most this many bytes become one request: a gap's bytes cost less than a round trip. Default
+   * 64 KiB.
+   */
   readonly gapBytes?: number;
-  /** Requests are at most this long; longer ranges are split, and their parts asked for at the same time. Default 8 MiB. */
+  /**
+   * Requests are at most this long; longer ranges are split, and their parts asked for at the same time. Default 8 MiB.
+   */
   readonly requestBytes?: number;
   /** Requests under way at a time. Default 8. */
   readonly concurrency?: number;
@@ -106,8 +111,8 @@ export class FetchedRanges {
 }
 
 /**
- * The same bytes as a plain Uint8Array. Sources and zlib give Buffers, whose `slice` is a view where a Uint8Array's is a copy: code that
- * counts on the copy would share a pool with strangers.
+ * The same bytes as a plain Uint8Array. Sources and zlib give Buffers, whose `slice` is a view where a Uint8Array's is
+ * a copy: code that counts on the copy would share a pool with strangers.
  */
 export function plainBytes(bytes: Uint8Array): Uint8Array {
   return Buffer.isBuffer(bytes) ? new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length) : bytes;
@@ -130,7 +135,10 @@ export async function readRange(
   return bytes;
 }
 
-/** Runs the tasks, some at a time. After a failure no further one is begun; it rejects when those under way have settled. */
+/**
+ * Runs the tasks, some at a time. After a failure no further one is begun; it rejects when those under way have
+ * settled.
+ */
 async function runAll(tasks: readonly (() => Promise<void>)[], concurrency: number): Promise<void> {
   let next = 0;
   const failures: unknown[] = [];

@@ -1,6 +1,9 @@
 import type { ByteStream, PositionReader } from './byte-stream.ts';
 
-/** Decodes byte run lengths: a control byte below 128 repeats the next byte control + 3 times, else 256 - control bytes follow. */
+/**
+ * Decodes byte run lengths: a control byte below 128 repeats the next byte control + 3 times, else 256 - control bytes
+ * follow.
+ */
 export class ByteRunLengthReader {
   readonly #stream: ByteStream;
   #left = 0;

@@ -19,9 +19,9 @@ export interface StreamBytes {
 /**
  * The expanded bytes of one stream, a window at a time.
  *
- * Decoders look at `window[position]` … `window[end - 1]` directly, which is what makes them fast, and call {@link ByteStream.fill}
- * when they need more in one piece than is there. Chunks are expanded as they are needed: a stripe of a few bytes that would expand
- * to gigabytes costs one chunk at a time, and stops at the first that is not wanted.
+ * Decoders look at `window[position]` … `window[end - 1]` directly, which is what makes them fast, and call {@link
+ * ByteStream.fill} when they need more in one piece than is there. Chunks are expanded as they are needed: a stripe of
+ * a few bytes that would expand to gigabytes costs one chunk at a time, and stops at the first that is not wanted.
  */
 export class ByteStream {
   window: Uint8Array;

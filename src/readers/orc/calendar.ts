@@ -2,11 +2,11 @@
 export const gregorianStart = -141_427;
 
 /**
- * Moves a day counted in the hybrid calendar (Julian before 1582-10-15, as java.util has it) to the day of the same name in the
- * proleptic Gregorian calendar.
+ * Moves a day counted in the hybrid calendar (Julian before 1582-10-15, as java.util has it) to the day of the same
+ * name in the proleptic Gregorian calendar.
  *
- * A date is its year, month and day to the one who wrote it: 1500-01-01 must not become 1500-01-10 because the reader's calendar has another
- * rule for leap years. A 29 February that exists in the Julian calendar alone becomes 1 March.
+ * A date is its year, month and day to the one who wrote it: 1500-01-01 must not become 1500-01-10 because the reader's
+ * calendar has another rule for leap years. A 29 February that exists in the Julian calendar alone becomes 1 March.
  */
 export function prolepticDay(day: number): number {
   if (day >= gregorianStart) return day;

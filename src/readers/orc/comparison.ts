@@ -17,7 +17,9 @@ export interface Comparison {
   keysOf(vector: OrcVector): (row: number) => unknown;
   /** Negative, 0 or positive; NaN where the keys cannot be ordered. */
   compare(a: unknown, b: unknown): number;
-  /** Keys that no value of the column is below and above. Undefined where statistics do not say, or cannot be trusted. */
+  /**
+   * Keys that no value of the column is below and above. Undefined where statistics do not say, or cannot be trusted.
+   */
   bounds(statistics: OrcColumnStatistics): { minimum: unknown; maximum: unknown } | undefined;
 }
 

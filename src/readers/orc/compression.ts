@@ -3,7 +3,8 @@
  *
  *   3 bytes little-endian (length << 1 | original) | length bytes, stored as they are where `original` is set
  *
- * Each expands to at most the compression block size. That bound is what is allocated for at most, whatever a chunk claims.
+ * Each expands to at most the compression block size. That bound is what is allocated for at most, whatever a chunk
+ * claims.
  */
 import { brotliDecompressSync, inflateRawSync } from 'node:zlib';
 import { plainBytes } from './byte-ranges.ts';
@@ -16,10 +17,16 @@ import { zstdDecompress } from './zstd.ts';
 /** Length of a chunk's header. */
 export const chunkHeaderBytes = 3;
 
-/** Block sizes above this are refused: no writer makes them, and a chunk could then claim more than a reader should hold. */
+/**
+ * Block sizes above this are refused: no writer makes them, and a chunk could then claim more than a reader should
+ * hold.
+ */
 const largestBlock = 256 * 1024 * 1024;
 
-/** Output beyond this is refused for a footer, metadata or index section; those of the largest known files are a few MiB. */
+/**
+ * Output beyond this is refused for a footer, metadata or index section; those of the largest known files are a few
+ * MiB.
+ */
 const largestSection = 256 * 1024 * 1024;
 
 /** Expands one chunk's content to at most `limit` bytes. Throws, or returns undefined, where it is malformed. */
@@ -71,7 +78,10 @@ export function codecOf(postscript: OrcPostScript): Codec | undefined {
   };
 }
 
-/** The next chunk of `bytes` at `position`, expanded, and where the one after it begins. `offset` is the file's, of bytes[0]. */
+/**
+ * The next chunk of `bytes` at `position`, expanded, and where the one after it begins. `offset` is the file's, of
+ * bytes[0].
+ */
 export function readChunk(
   bytes: Uint8Array,
   position: number,

@@ -56,10 +56,14 @@ export function decimalReader(streams: ColumnStreams): ColumnReader {
     }
   }
 
-  /** Brings a value from its own scale to the column's. Digits that the column has no place for are rounded half up, as Java does. */
+  /**
+   * Brings a value from its own scale to the column's. Digits that the column has no place for are rounded half up, as
+   * Java does.
+   */
   function rescale(value: bigint, from: number, to: number): bigint {
     if (from === to) return value;
-    // 38 digits and as many places are the most of the format; a larger step is not a decimal, and would be a huge power.
+    // 38 digits and as many places are the most of the format; a larger step is not a decimal, and would be a huge
+    // power.
     if (from > 76 || from < -76) throw streams.invalid(`has a value of scale ${from}`);
     if (from < to) return value * 10n ** BigInt(to - from);
     const divisor = 10n ** BigInt(from - to);
@@ -70,7 +74,10 @@ export function decimalReader(streams: ColumnStreams): ColumnReader {
   }
 }
 
-/** File version 1.9999: up to 18 digits are integers in run lengths of version 2 (whatever the encoding says), all of the column's scale. */
+/**
+ * File version 1.9999: up to 18 digits are integers in run lengths of version 2 (whatever the encoding says), all of
+ * the column's scale.
+ */
 function integerReader(streams: ColumnStreams): ColumnReader {
   const { precision = 0, scale = 0 } = streams.column.type;
   const present = streams.present();
@@ -87,7 +94,10 @@ function integerReader(streams: ColumnStreams): ColumnReader {
   };
 }
 
-/** A zigzag varint of up to 128 bits. Groups are gathered in numbers of 49 bits, which makes a bigint of each seven bytes, not of each. */
+/**
+ * A zigzag varint of up to 128 bits. Groups are gathered in numbers of 49 bits, which makes a bigint of each seven
+ * bytes, not of each.
+ */
 function readBig(stream: ByteStream): bigint {
   if (stream.end - stream.position < 19) stream.fill(19);
   const { window, end } = stream;

@@ -5,7 +5,10 @@ import type { OrcVector } from './vectors.ts';
 
 export type { FilterValue } from './comparison.ts';
 
-/** Conditions on one column; all of them have to hold. A null fulfils only $eq, $in and the negations, as null is written there. */
+/**
+ * Conditions on one column; all of them have to hold. A null fulfils only $eq, $in and the negations, as null is
+ * written there.
+ */
 export interface OrcConditions {
   $eq?: FilterValue;
   $ne?: FilterValue;
@@ -19,10 +22,11 @@ export interface OrcConditions {
 }
 
 /**
- * Which rows are wanted, in the words of hyparquet's filters: `{ price: { $gte: 10, $lt: 20 }, country: 'FI' }`, combined by `$and`, `$or` and `$nor`.
+ * Which rows are wanted, in the words of hyparquet's filters: `{ price: { $gte: 10, $lt: 20 }, country: 'FI' }`,
+ * combined by `$and`, `$or` and `$nor`.
  *
- * Columns are named by path, through structs only. DATE compares with 'YYYY-MM-DD' strings or Dates, timestamps with ISO 8601 strings, Dates or
- * OrcTimestamps, DECIMAL with decimal strings, numbers or bigints.
+ * Columns are named by path, through structs only. DATE compares with 'YYYY-MM-DD' strings or Dates, timestamps with
+ * ISO 8601 strings, Dates or OrcTimestamps, DECIMAL with decimal strings, numbers or bigints.
  */
 export type OrcFilter =
   | { $and: readonly OrcFilter[] }
@@ -52,7 +56,10 @@ export type CompiledFilter =
       readonly tests: readonly Test[];
     };
 
-/** Checks a filter and brings it to the columns of a file. Throws TypeError or RangeError: what is wrong with it is the caller's mistake. */
+/**
+ * Checks a filter and brings it to the columns of a file. Throws TypeError or RangeError: what is wrong with it is the
+ * caller's mistake.
+ */
 export function compileFilter(root: OrcColumn, filter: OrcFilter): CompiledFilter {
   const filters: CompiledFilter[] = [];
   for (const [name, condition] of Object.entries(filter) as [string, unknown][]) {

@@ -3,8 +3,8 @@ import type { IntegerRun, RunDecoder } from './integer-run.ts';
 import { Varint } from './varint.ts';
 
 /**
- * Run length encoding of files before Hive 0.12 (and of columns whose encoding has no V2): a control byte below 128 is a run of
- * control + 3 values that step by a signed byte from a varint base, else 256 - control varints follow.
+ * Run length encoding of files before Hive 0.12 (and of columns whose encoding has no V2): a control byte below 128 is
+ * a run of control + 3 values that step by a signed byte from a varint base, else 256 - control varints follow.
  */
 export function integerV1(stream: ByteStream, options: { signed: boolean }): RunDecoder {
   const { signed } = options;

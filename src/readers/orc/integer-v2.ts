@@ -186,7 +186,8 @@ export function integerV2(stream: ByteStream, options: { signed: boolean }): Run
       else for (let index = 0; index < count; index++) run.setNumber(index, base + step * index);
       return;
     }
-    // From the back, each delta's place would be overwritten before it is read; so the sums are made from the last value down.
+    // From the back, each delta's place would be overwritten before it is read; so the sums are made from the last
+    // value down.
     if (run.narrow) {
       let value = last | 0;
       for (let index = count - 1; index >= 2; index--) {

@@ -4,8 +4,8 @@ import { OrcTimestamp } from './timestamp.ts';
 export type JsonValue = null | boolean | number | string | JsonValue[] | { [key: string]: JsonValue };
 
 /**
- * A row, or a value of one, as JSON holds it without loss: integers beyond 2^53 and decimals as strings, timestamps as ISO 8601 with
- * nanoseconds, binary as base64, and the numbers that JSON lacks as 'NaN', 'Infinity' and '-Infinity'.
+ * A row, or a value of one, as JSON holds it without loss: integers beyond 2^53 and decimals as strings, timestamps as
+ * ISO 8601 with nanoseconds, binary as base64, and the numbers that JSON lacks as 'NaN', 'Infinity' and '-Infinity'.
  */
 export function orcToJson(value: unknown): JsonValue {
   if (value === null || value === undefined) return null;

@@ -1,7 +1,8 @@
 /**
  * Expands one raw LZ4 block (no frame), or returns undefined where it is malformed or would exceed `limit` bytes.
  *
- * A block does not say how long it becomes. The output starts at four times the input and doubles as bytes are produced.
+ * A block does not say how long it becomes. The output starts at four times the input and doubles as bytes are
+ * produced.
  */
 export function lz4Decompress(input: Uint8Array, limit: number): Uint8Array | undefined {
   const end = input.length;

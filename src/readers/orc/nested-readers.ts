@@ -9,8 +9,8 @@ import type { OrcVector } from './vectors.ts';
 export type ReaderOf = (column: OrcColumn) => ColumnReader;
 
 /**
- * Elements of lists, maps and unions are read this many at a time. How many there are is a claim of the length stream: each piece has to find its
- * bytes before there is memory for the next.
+ * Elements of lists, maps and unions are read this many at a time. How many there are is a claim of the length stream:
+ * each piece has to find its bytes before there is memory for the next.
  */
 const step = 262_144;
 

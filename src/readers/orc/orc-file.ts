@@ -10,7 +10,9 @@ import { buildSchema, type OrcColumn } from './schema.ts';
 import { type OrcColumnStatistics, parseMetadata } from './statistics.ts';
 import { type OrcStripeFooter, parseStripeFooter } from './stripe-footer.ts';
 
-/** Where the sections of the tail lie: file offsets, each section ending where the one before it in this list begins. */
+/**
+ * Where the sections of the tail lie: file offsets, each section ending where the one before it in this list begins.
+ */
 export interface OrcTailLayout {
   readonly postscriptLength: number;
   readonly postscriptOffset: number;
@@ -26,7 +28,10 @@ export interface OpenOrcOptions {
   tail?: Uint8Array;
   /** How much of the file's end is fetched first. Default 64 KiB, which holds the footer of most files. */
   tailBytes?: number;
-  /** Whether the stripe statistics are wanted at once. They are fetched together with what is missing of the footer. Default false. */
+  /**
+   * Whether the stripe statistics are wanted at once. They are fetched together with what is missing of the footer.
+   * Default false.
+   */
   stripeStatistics?: boolean;
   signal?: AbortSignal;
 }
@@ -35,10 +40,11 @@ export interface OpenOrcOptions {
 const shortest = 6;
 
 /**
- * Opens an ORC file: reads its tail, in one request where `tailBytes` hold it, else in one more for the missing part alone.
+ * Opens an ORC file: reads its tail, in one request where `tailBytes` hold it, else in one more for the missing part
+ * alone.
  *
- * Throws FORMAT_INVALID for what is not a well-formed ORC file, FORMAT_UNSUPPORTED for later file versions, unknown compression kinds and types, and
- * LZO. A file with encrypted columns opens; reading those is refused.
+ * Throws FORMAT_INVALID for what is not a well-formed ORC file, FORMAT_UNSUPPORTED for later file versions, unknown
+ * compression kinds and types, and LZO. A file with encrypted columns opens; reading those is refused.
  */
 export async function openOrc(source: RangeSource, options: OpenOrcOptions = {}): Promise<OrcFile> {
   const { tailBytes = 64 * 1024, signal } = options;
@@ -140,7 +146,9 @@ async function checkHead(
   }
 }
 
-/** An open ORC file: its metadata, and a place for what was read of it. Holds nothing that needs closing but its source. */
+/**
+ * An open ORC file: its metadata, and a place for what was read of it. Holds nothing that needs closing but its source.
+ */
 export class OrcFile {
   readonly source: RangeSource;
   readonly postscript: OrcPostScript;
@@ -207,7 +215,10 @@ export class OrcFile {
     return statistics;
   }
 
-  /** The footers of the given stripes (default all): where their streams lie. Those not read yet are fetched, near ones together. */
+  /**
+   * The footers of the given stripes (default all): where their streams lie. Those not read yet are fetched, near ones
+   * together.
+   */
   async stripeFooters(
     stripes: readonly number[] = this.footer.stripes.map((_, index) => index),
     options: RequestLimits & { signal?: AbortSignal } = {},

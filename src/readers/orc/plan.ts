@@ -45,7 +45,10 @@ export interface PlanOrcOptions extends RequestLimits {
   columns?: readonly string[];
   /** Indices of stripes. Default those whose footers are given. */
   stripes?: readonly number[];
-  /** By stripe, the row groups to read (neighbours as one span) and the row index that says where they lie. Default whole stripes. */
+  /**
+   * By stripe, the row groups to read (neighbours as one span) and the row index that says where they lie. Default
+   * whole stripes.
+   */
   rowGroups?: ReadonlyMap<number, { spans: readonly RowGroupSpan[]; index: RowIndex }>;
 }
 
@@ -70,8 +73,9 @@ export function dataStreams(footer: OrcStripeFooter, selected: Uint8Array): OrcS
 }
 
 /**
- * Which byte ranges hold the selected columns of the selected stripes and row groups. No I/O: stripe footers and row indexes say where
- * the streams lie, and how long runs and chunks can be says how far past a row group's end they reach.
+ * Which byte ranges hold the selected columns of the selected stripes and row groups. No I/O: stripe footers and row
+ * indexes say where the streams lie, and how long runs and chunks can be says how far past a row group's end they
+ * reach.
  */
 export function planOrc(
   file: PlannedFile,

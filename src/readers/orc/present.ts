@@ -11,7 +11,8 @@ export interface Presence {
 /**
  * The nulls of a column's next `count` rows: those of its parent, and those that its PRESENT stream says.
  *
- * A column has no entry, in any stream, for a row whose parent is null; so the bits are read for the other rows, and spread.
+ * A column has no entry, in any stream, for a row whose parent is null; so the bits are read for the other rows, and
+ * spread.
  */
 export function readPresence(
   present: BitRunLengthReader | undefined,

@@ -6,9 +6,9 @@ export const wire = { varint: 0, fixed64: 1, bytes: 2, fixed32: 5 } as const;
 const utf8 = new TextDecoder();
 
 /**
- * How many messages a section may hold. An empty message takes two bytes of a section and forty of memory, and a chunk of zeros expands a
- * thousandfold: without a bound, a file of a few kilobytes would fill the heap. Real sections have a message for every few bytes
- * stored; these are 64 for each, and at most eight million.
+ * How many messages a section may hold. An empty message takes two bytes of a section and forty of memory, and a chunk
+ * of zeros expands a thousandfold: without a bound, a file of a few kilobytes would fill the heap. Real sections have a
+ * message for every few bytes stored; these are 64 for each, and at most eight million.
  */
 export function messageBudget(storedBytes: number): MessageBudget {
   return { left: Math.min(8_388_608, 65_536 + storedBytes * 64) };
@@ -21,8 +21,9 @@ export interface MessageBudget {
 /**
  * Reads one protobuf message field by field.
  *
- * ORC's messages need varints, doubles and length-delimited fields only, so a generated codec would be more code than this.
- * Every read is bounded by the message's end; a claimed length is compared with the bytes at hand before it is used.
+ * ORC's messages need varints, doubles and length-delimited fields only, so a generated codec would be more code than
+ * this. Every read is bounded by the message's end; a claimed length is compared with the bytes at hand before it is
+ * used.
  */
 export class ProtobufReader {
   /** Number of the field that the last {@link ProtobufReader.next} found. */

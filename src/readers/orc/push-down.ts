@@ -11,9 +11,11 @@ export interface ColumnKnowledge {
 }
 
 /**
- * Whether a part of the file (all, a stripe, a row group) can hold a row that fulfils the filter, by what is known of its columns.
+ * Whether a part of the file (all, a stripe, a row group) can hold a row that fulfils the filter, by what is known of
+ * its columns.
  *
- * False is a proof; true is not. So everything in doubt is true: missing statistics, negations, values within structs that may be null.
+ * False is a proof; true is not. So everything in doubt is true: missing statistics, negations, values within structs
+ * that may be null.
  */
 export function mayMatch(filter: CompiledFilter, knowledgeOf: (column: OrcColumn) => ColumnKnowledge): boolean {
   if (filter.kind !== 'column') {

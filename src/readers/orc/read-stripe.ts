@@ -66,7 +66,8 @@ export async function loadStripe(
   }
   const plan = planStripe(file, { stripe: request.stripe, footer, selected, rowGroups });
   const ranges = rangesOf(plan);
-  // Rows without a byte are possible (no column selected, a struct without fields), and a claim of any number of them is free to make.
+  // Rows without a byte are possible (no column selected, a struct without fields), and a claim of any number of them
+  // is free to make.
   if (rowGroups === undefined && ranges.length === 0 && rows > mostEmptyRows) {
     throw formatInvalid(`stripe ${request.stripe} claims ${rows} rows and has no data for them`, offset);
   }
@@ -110,7 +111,10 @@ export function* decodeStripe(
   }
 }
 
-/** Rows before the first one wanted share its runs: they are decoded and dropped, at most a row group of them where there is an index. */
+/**
+ * Rows before the first one wanted share its runs: they are decoded and dropped, at most a row group of them where
+ * there is an index.
+ */
 function skip(reader: ColumnReader, rows: number, batchSize: number): void {
   for (let left = rows; left > 0; left -= batchSize) reader.read(Math.min(batchSize, left), undefined);
 }
@@ -163,8 +167,9 @@ function streamsOf(
 }
 
 /**
- * The C++ writer gives a union's members a value for each null of the union, and positions that do not count them: read from a row group's start,
- * members come out shifted. Such stripes are read from their start, so that any part of a file is a part of the whole.
+ * The C++ writer gives a union's members a value for each null of the union, and positions that do not count them: read
+ * from a row group's start, members come out shifted. Such stripes are read from their start, so that any part of a
+ * file is a part of the whole.
  */
 function soundPositions({ footer }: OrcFile, selected: Uint8Array): boolean {
   return footer.writer !== 1 || !footer.types.some(({ kind }, column) => kind === 'UNION' && selected[column] === 1);

@@ -114,8 +114,8 @@ export async function* readOrcRows(
 }
 
 /**
- * Reads columns whole, each as one vector, by name. Everything is held in memory at once; for more than fits use {@link readOrcBatches}.
- * A filter is refused here, since vectors are not cut: use rows or batches.
+ * Reads columns whole, each as one vector, by name. Everything is held in memory at once; for more than fits use {@link
+ * readOrcBatches}. A filter is refused here, since vectors are not cut: use rows or batches.
  */
 export async function readOrcColumns(
   file: OrcFile,
@@ -160,8 +160,8 @@ async function chooseStripes(
 }
 
 /**
- * Writers before HIVE-8732 kept wrong bounds of strings; and where a writer was told to make no row index it counts nothing, and says so in
- * statistics that look like those of no values.
+ * Writers before HIVE-8732 kept wrong bounds of strings; and where a writer was told to make no row index it counts
+ * nothing, and says so in statistics that look like those of no values.
  */
 function trustedStatistics({ footer, postscript }: OrcFile): boolean {
   const java = footer.writer === undefined || footer.writer === 0;
@@ -179,8 +179,8 @@ function firstRowsOf(file: OrcFile): number[] {
 }
 
 /**
- * Loads stripes by their place in the list. Stripe footers come first, by the group: of small stripes, and where every column is wanted,
- * the whole stripe is fetched in their place.
+ * Loads stripes by their place in the list. Stripe footers come first, by the group: of small stripes, and where every
+ * column is wanted, the whole stripe is fetched in their place.
  */
 function stripeLoader(
   file: OrcFile,

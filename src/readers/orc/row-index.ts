@@ -4,9 +4,10 @@ import { type OrcColumnStatistics, parseColumnStatistics } from './statistics.ts
 /** What the row index knows of one column in one row group. */
 export interface RowIndexEntry {
   /**
-   * Where the row group starts in each of the column's data streams, in the order PRESENT, DATA, LENGTH or SECONDARY: for a
-   * compressed stream the chunk's offset, then the offset in the expanded chunk; for one that is not, the offset alone; then
-   * how many values of the run that begins there belong to the group before, and for bits how many of the byte.
+   * Where the row group starts in each of the column's data streams, in the order PRESENT, DATA, LENGTH or SECONDARY:
+   * for a compressed stream the chunk's offset, then the offset in the expanded chunk; for one that is not, the offset
+   * alone; then how many values of the run that begins there belong to the group before, and for bits how many of the
+   * byte.
    */
   readonly positions: readonly number[];
   readonly statistics: OrcColumnStatistics | undefined;

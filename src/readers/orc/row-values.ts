@@ -25,9 +25,9 @@ export interface RowValueOptions {
 export type OrcRow = Record<string, OrcValue>;
 
 /**
- * A value of a row. BOOLEAN is boolean; BYTE to INT, FLOAT and DOUBLE are numbers; LONG is number or bigint; strings are strings; BINARY is
- * Uint8Array; DATE is 'YYYY-MM-DD'; timestamps are {@link OrcTimestamp}; DECIMAL is a decimal string; LIST is an array; MAP is an
- * array of { key, value }; STRUCT is an object.
+ * A value of a row. BOOLEAN is boolean; BYTE to INT, FLOAT and DOUBLE are numbers; LONG is number or bigint; strings
+ * are strings; BINARY is Uint8Array; DATE is 'YYYY-MM-DD'; timestamps are {@link OrcTimestamp}; DECIMAL is a decimal
+ * string; LIST is an array; MAP is an array of { key, value }; STRUCT is an object.
  */
 export type OrcValue =
   | null
@@ -171,8 +171,8 @@ function dateValues(vector: DateVector): OrcValue[] {
 }
 
 /**
- * Objects of one shape: each is a copy of a template that has all fields, so that the engine knows their layout before they are filled,
- * column by column.
+ * Objects of one shape: each is a copy of a template that has all fields, so that the engine knows their layout before
+ * they are filled, column by column.
  */
 function structValues(vector: StructVector, options: RowValueOptions): OrcValue[] {
   const { length, names, children } = vector;

@@ -29,7 +29,9 @@ export const orcKinds = [
 /** A type kind of ORC. TIMESTAMP is a clock's face without a zone, TIMESTAMP_INSTANT a point in time. */
 export type OrcKind = (typeof orcKinds)[number];
 
-/** One entry of the footer's type list. The list is a tree in pre-order: the index is the column id, column 0 the root. */
+/**
+ * One entry of the footer's type list. The list is a tree in pre-order: the index is the column id, column 0 the root.
+ */
 export interface OrcType {
   readonly kind: OrcKind;
   /** Column ids of the children. */
@@ -97,8 +99,9 @@ function parseAttribute(reader: ProtobufReader): { key: string; value: string } 
 }
 
 /**
- * Builds the tree of columns, and checks that the list is one: every child comes after its parent and right where pre-order
- * puts it, so that no cycle, no shared child and no gap can exist, and kinds have as many children as they need.
+ * Builds the tree of columns, and checks that the list is one: every child comes after its parent and right where
+ * pre-order puts it, so that no cycle, no shared child and no gap can exist, and kinds have as many children as they
+ * need.
  */
 export function buildSchema(types: readonly OrcType[], at: number): OrcColumn {
   if (types.length === 0) throw formatInvalid('the footer has no types', at);

@@ -11,8 +11,9 @@ export interface ColumnSelection {
 /**
  * Selects columns by path.
  *
- * A path is field names joined by dots (`address.city`), through lists by `element`, through maps by `key` and `value`. A field
- * whose own name holds dots is found by it. Selecting a column selects all below it and the structs, lists and maps above it.
+ * A path is field names joined by dots (`address.city`), through lists by `element`, through maps by `key` and `value`.
+ * A field whose own name holds dots is found by it. Selecting a column selects all below it and the structs, lists and
+ * maps above it.
  */
 export function selectColumns(root: OrcColumn, paths: readonly string[] | undefined): ColumnSelection {
   const selected = new Uint8Array(root.lastId + 1);

@@ -1,8 +1,8 @@
 /**
  * Expands one raw Snappy block, or returns undefined where it is malformed or would exceed `limit` bytes.
  *
- * The block's claimed length is believed only as far as its bytes could reach: a copy of three bytes makes at most 64, so a
- * claim above 22 times the input is a lie, and nothing is allocated for it.
+ * The block's claimed length is believed only as far as its bytes could reach: a copy of three bytes makes at most 64,
+ * so a claim above 22 times the input is a lie, and nothing is allocated for it.
  */
 export function snappyDecompress(input: Uint8Array, limit: number): Uint8Array | undefined {
   const end = input.length;

@@ -1,7 +1,8 @@
 import { messageBudget, ProtobufReader } from './protobuf.ts';
 
 /**
- * Statistics of one column, of a file, a stripe or a row group, in the format's own words. A field that the file leaves out is absent.
+ * Statistics of one column, of a file, a stripe or a row group, in the format's own words. A field that the file leaves
+ * out is absent.
  *
  * There is no null count: for a column of the root struct it is the rows minus `numberOfValues`.
  */
@@ -38,7 +39,9 @@ export interface DoubleStatistics {
 }
 
 export interface StringStatistics {
-  /** Smallest value by its UTF-8 bytes. Absent where it was longer than the writer keeps; then there is a lowerBound. */
+  /**
+   * Smallest value by its UTF-8 bytes. Absent where it was longer than the writer keeps; then there is a lowerBound.
+   */
   readonly minimum?: string;
   readonly maximum?: string;
   /** Total length in bytes. */
@@ -54,7 +57,10 @@ export interface DecimalStatistics {
   readonly sum?: string;
 }
 
-/** Milliseconds since 1970. The plain pair is in the writer's zone (old files); the Utc pair reads the clock's face as UTC. */
+/**
+ * Milliseconds since 1970. The plain pair is in the writer's zone (old files); the Utc pair reads the clock's face as
+ * UTC.
+ */
 export interface TimestampStatistics {
   readonly minimum?: number;
   readonly maximum?: number;

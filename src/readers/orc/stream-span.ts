@@ -27,8 +27,9 @@ const longestRun = 8192;
 /**
  * The part of a stream that holds row groups [from, to).
  *
- * It begins where the row index says. It ends past where the next group begins, by a run: the one that straddles the border begins there. With compression, that is
- * the chunk which begins there, the one after, and as many as a run can reach into, none longer than the block size.
+ * It begins where the row index says. It ends past where the next group begins, by a run: the one that straddles the
+ * border begins there. With compression, that is the chunk which begins there, the one after, and as many as a run can
+ * reach into, none longer than the block size.
  */
 export function streamSpan(stream: OrcStream, span: RowGroupSpan, context: SpanContext): ByteRange {
   const whole = { start: stream.offset, end: stream.offset + stream.length };
@@ -58,7 +59,9 @@ function positionIn(index: readonly RowIndexEntry[], group: number, at: number, 
   return position;
 }
 
-/** Where in an entry's positions those of a stream begin; undefined for dictionaries, which belong to all row groups. */
+/**
+ * Where in an entry's positions those of a stream begin; undefined for dictionaries, which belong to all row groups.
+ */
 function positionOf(kind: OrcStreamKind, context: SpanContext): number | undefined {
   const base = context.blockSize === undefined ? 1 : 2;
   let at = 0;

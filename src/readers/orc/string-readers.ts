@@ -74,7 +74,10 @@ function dictionaryReader(streams: ColumnStreams, trim: boolean): ColumnReader {
 /** The most bytes of one batch's values, or of one dictionary: what a stream may expand to in one piece. */
 const mostBytes = 256 * 1024 * 1024;
 
-/** Dictionary entries are read this many at a time: the claimed size becomes arrays only as far as there are lengths for it. */
+/**
+ * Dictionary entries are read this many at a time: the claimed size becomes arrays only as far as there are lengths for
+ * it.
+ */
 const step = 65_536;
 
 /** Empty entries take next to no bytes, and an array of them does: more than this many no writer makes of a stripe. */

@@ -7,9 +7,10 @@ const strict = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 /**
  * The strings of a direct vector.
  *
- * One call into the engine's decoder costs as much as a hundred bytes, so strings are not decoded one by one: all bytes become one string,
- * and each value a piece of it. For ASCII the offsets are the same; for other well-formed UTF-8 they are recounted in UTF-16 units.
- * Bytes that are not UTF-8 go value by value, with U+FFFD for what cannot be decoded, since a bad one must not touch its neighbours.
+ * One call into the engine's decoder costs as much as a hundred bytes, so strings are not decoded one by one: all bytes
+ * become one string, and each value a piece of it. For ASCII the offsets are the same; for other well-formed UTF-8 they
+ * are recounted in UTF-16 units. Bytes that are not UTF-8 go value by value, with U+FFFD for what cannot be decoded,
+ * since a bad one must not touch its neighbours.
  */
 export function decodeStrings(vector: Pick<DirectStringVector, 'bytes' | 'offsets' | 'length' | 'trim'>): string[] {
   const { bytes, offsets, length, trim } = vector;

@@ -54,7 +54,10 @@ export interface OrcColumnEncoding {
   readonly bloomEncoding: number | undefined;
 }
 
-/** What column encryption keeps of a stripe: the streams that lie within the ENCRYPTED_INDEX and ENCRYPTED_DATA placeholders. */
+/**
+ * What column encryption keeps of a stripe: the streams that lie within the ENCRYPTED_INDEX and ENCRYPTED_DATA
+ * placeholders.
+ */
 export interface OrcStripeEncryption {
   readonly streams: readonly Omit<OrcStream, 'offset'>[];
   readonly encodings: readonly OrcColumnEncoding[];
@@ -65,7 +68,9 @@ export interface OrcStripeFooter {
   readonly streams: readonly OrcStream[];
   /** By column id. */
   readonly encodings: readonly OrcColumnEncoding[];
-  /** Zone in which the writer counted the seconds of TIMESTAMP columns. Absent where there are none, and in old files. */
+  /**
+   * Zone in which the writer counted the seconds of TIMESTAMP columns. Absent where there are none, and in old files.
+   */
   readonly writerTimezone: string | undefined;
   /** By encryption variant; empty without column encryption. */
   readonly encryption: readonly OrcStripeEncryption[];
@@ -74,8 +79,8 @@ export interface OrcStripeFooter {
 /**
  * Decodes a stripe footer (already decompressed).
  *
- * Streams have no offsets of their own: they follow each other from the stripe's start, so one wrong length moves all that
- * follow. Their sum is therefore held against the stripe's index and data lengths before anything is read.
+ * Streams have no offsets of their own: they follow each other from the stripe's start, so one wrong length moves all
+ * that follow. Their sum is therefore held against the stripe's index and data lengths before anything is read.
  */
 export function parseStripeFooter(bytes: Uint8Array, stripe: OrcStripeInformation): OrcStripeFooter {
   const at = stripe.offset + stripe.indexLength + stripe.dataLength;

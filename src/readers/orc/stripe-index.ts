@@ -17,7 +17,10 @@ export interface StripeIndex {
   readonly blooms: ReadonlyMap<number, readonly (BloomFilter | undefined)[]>;
 }
 
-/** The index streams that choosing row groups takes: the row index of every column that is read, bloom filters of those compared for equality. */
+/**
+ * The index streams that choosing row groups takes: the row index of every column that is read, bloom filters of those
+ * compared for equality.
+ */
 export function indexStreams(
   footer: OrcStripeFooter,
   options: { selected: Uint8Array; filter: CompiledFilter | undefined },
@@ -58,7 +61,9 @@ export function readStripeIndex(
   return { entries, blooms };
 }
 
-/** C++ writers up to 1.5.12, 1.6.0 to 1.6.10 and 1.7.0-preview hashed with signed bytes; later ones say their version. */
+/**
+ * C++ writers up to 1.5.12, 1.6.0 to 1.6.10 and 1.7.0-preview hashed with signed bytes; later ones say their version.
+ */
 function trustedBlooms({ footer }: OrcFile): boolean {
   if (footer.writer !== 1) return true;
   const version = footer.softwareVersion?.replace(/-.*$/, '');
@@ -66,8 +71,8 @@ function trustedBlooms({ footer }: OrcFile): boolean {
 }
 
 /**
- * The row groups of a stripe that have rows in [fromRow, toRow) and may have some that fulfil the filter, neighbours as one span.
- * One span of all where the stripe has no usable index.
+ * The row groups of a stripe that have rows in [fromRow, toRow) and may have some that fulfil the filter, neighbours as
+ * one span. One span of all where the stripe has no usable index.
  */
 export function selectRowGroups(
   index: StripeIndex,
@@ -110,7 +115,10 @@ export function selectRowGroups(
   }
 }
 
-/** The row index of a stripe's columns (default all), by column id: positions and statistics of its row groups. Fetches what is not at hand. */
+/**
+ * The row index of a stripe's columns (default all), by column id: positions and statistics of its row groups. Fetches
+ * what is not at hand.
+ */
 export async function readRowIndex(
   file: OrcFile,
   stripe: number,

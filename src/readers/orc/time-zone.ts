@@ -58,8 +58,9 @@ const zones = new Map<string, TimeZone>();
 /**
  * The zone of that name; one that neither the zone database nor Java has is refused by name.
  *
- * With `java`, moments before 1900 have the zone's standard offset of today, as java.util.TimeZone has it, and not the local mean time of
- * the zone database: a value is its writer's clock face, so the writer's rules are the ones that give it back.
+ * With `java`, moments before 1900 have the zone's standard offset of today, as java.util.TimeZone has it, and not the
+ * local mean time of the zone database: a value is its writer's clock face, so the writer's rules are the ones that
+ * give it back.
  */
 export function timeZoneOf(name: string, options: { java: boolean }): TimeZone {
   if (utcNames.has(name)) return utc;
@@ -81,7 +82,10 @@ function fixedZone(name: string): TimeZone | undefined {
   return { name, offsetAt: () => offset };
 }
 
-/** Length of the spans whose offsets are looked up and kept: short enough that no zone changes twice in one. 2^20 s, 12 days. */
+/**
+ * Length of the spans whose offsets are looked up and kept: short enough that no zone changes twice in one. 2^20 s, 12
+ * days.
+ */
 const span = 1_048_576;
 
 /** 1900-01-01 00:00:00 UTC. */
@@ -100,8 +104,9 @@ const farthest = 8.6e12;
 /**
  * A zone of the platform's zone database.
  *
- * Intl is the only door to it, and a formatter takes microseconds; timestamps come by the million. So offsets are kept by spans of
- * 12 days: where both ends of a span have one offset it is that, else the moment of change within it is searched once.
+ * Intl is the only door to it, and a formatter takes microseconds; timestamps come by the million. So offsets are kept
+ * by spans of 12 days: where both ends of a span have one offset it is that, else the moment of change within it is
+ * searched once.
  */
 function databaseZone(name: string, options: { java: boolean }): TimeZone {
   let format: Intl.DateTimeFormat;

@@ -7,11 +7,13 @@ const powersOfTen = [1, 100, 1000, 10_000, 100_000, 1_000_000, 10_000_000, 100_0
 const secondsPerDay = 86_400;
 
 /**
- * TIMESTAMP and TIMESTAMP_INSTANT: seconds since 2015-01-01 00:00:00 in DATA, and nanoseconds with trailing zeros packed away in SECONDARY.
+ * TIMESTAMP and TIMESTAMP_INSTANT: seconds since 2015-01-01 00:00:00 in DATA, and nanoseconds with trailing zeros
+ * packed away in SECONDARY.
  *
- * A TIMESTAMP's seconds count from 2015 in the writer's zone; its clock face is that moment as the zone's rules (with summer time) show it.
- * Before 1970, writers round the seconds towards zero while the nanoseconds count upwards, so a second is taken off where they are a millisecond
- * or more: below that, their arithmetic in milliseconds has rounded down already.
+ * A TIMESTAMP's seconds count from 2015 in the writer's zone; its clock face is that moment as the zone's rules (with
+ * summer time) show it. Before 1970, writers round the seconds towards zero while the nanoseconds count upwards, so a
+ * second is taken off where they are a millisecond or more: below that, their arithmetic in milliseconds has rounded
+ * down already.
  */
 export function timestampReader(streams: ColumnStreams, options: { instant: boolean }): ColumnReader {
   const { instant } = options;
@@ -36,7 +38,8 @@ export function timestampReader(streams: ColumnStreams, options: { instant: bool
         let second = words[at * 2 + 1]! * 0x100000000 + (words[at * 2]! >>> 0) + epoch;
         if (!Number.isSafeInteger(second)) throw streams.invalid('has a second beyond 2^53');
         if (second < 0 && nanos > 999_999) second -= 1;
-        // Arrow's writer counts down from the second before 1970, which the format does not foresee and its readers add up.
+        // Arrow's writer counts down from the second before 1970, which the format does not foresee and its readers add
+        // up.
         if (nanos < 0) {
           nanos += 1_000_000_000;
           second -= 1;

@@ -5,8 +5,8 @@ const secondsPerDay = 86_400;
 /**
  * A timestamp to the nanosecond, which a JavaScript Date cannot hold.
  *
- * Where `instant` is set it is a point in time (TIMESTAMP_INSTANT); else it is a clock's face without a zone (TIMESTAMP), and the seconds are
- * those which a clock set to UTC takes to show it.
+ * Where `instant` is set it is a point in time (TIMESTAMP_INSTANT); else it is a clock's face without a zone
+ * (TIMESTAMP), and the seconds are those which a clock set to UTC takes to show it.
  */
 export class OrcTimestamp {
   /** Whole seconds since 1970-01-01 00:00:00, rounded down. */

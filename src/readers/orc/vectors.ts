@@ -1,8 +1,9 @@
 /**
  * Columns as decoded: typed arrays with one entry a row, ready for computing without an object a value.
  *
- * `nulls` has a byte a row, 1 where the value is null, and is undefined where none is. (A byte rather than a bit: it is read once or more
- * a value by everything that follows.) What the arrays hold at a null is 0 or empty. A null struct makes its children null too.
+ * `nulls` has a byte a row, 1 where the value is null, and is undefined where none is. (A byte rather than a bit: it is
+ * read once or more a value by everything that follows.) What the arrays hold at a null is 0 or empty. A null struct
+ * makes its children null too.
  */
 export type OrcVector =
   | BooleanVector
@@ -54,7 +55,8 @@ export interface StringDictionary {
 /**
  * STRING, CHAR and VARCHAR.
  *
- * Direct: value i is the UTF-8 bytes [offsets[i], offsets[i + 1]). With a dictionary: it is dictionary.strings[indices[i]].
+ * Direct: value i is the UTF-8 bytes [offsets[i], offsets[i + 1]). With a dictionary: it is
+ * dictionary.strings[indices[i]].
  */
 export type StringVector = DirectStringVector | DictionaryStringVector;
 
@@ -81,7 +83,10 @@ export interface BinaryVector extends VectorOf<'binary'> {
 export interface DecimalVector extends VectorOf<'decimal'> {
   readonly unscaled: BigInt64Array | readonly bigint[];
   readonly scale: number;
-  /** 0 in files of Hive 0.11, whose decimals have neither precision nor scale: theirs is 18 here, and rows show no trailing zeros. */
+  /**
+   * 0 in files of Hive 0.11, whose decimals have neither precision nor scale: theirs is 18 here, and rows show no
+   * trailing zeros.
+   */
   readonly precision: number;
 }
 
@@ -93,8 +98,8 @@ export interface DateVector extends VectorOf<'date'> {
 /**
  * TIMESTAMP and TIMESTAMP_INSTANT: whole seconds since 1970-01-01 00:00:00, rounded down, and nanoseconds from there.
  *
- * Where `instant` is set the seconds count in UTC. Else the value is a clock's face without a zone, and the seconds are those
- * which a clock set to UTC takes to show it.
+ * Where `instant` is set the seconds count in UTC. Else the value is a clock's face without a zone, and the seconds are
+ * those which a clock set to UTC takes to show it.
  */
 export interface TimestampVector extends VectorOf<'timestamp'> {
   readonly seconds: Float64Array;

@@ -48,8 +48,8 @@ export function zstdDecompressPortable(input: Uint8Array, limit: number): Uint8A
 /**
  * The content size that a frame states, undefined where it states none.
  *
- * Throws for a size above `limit` or above what the frame's blocks could make (128 KiB from four bytes each), and, where none is stated,
- * for a window above 8 MiB: these would be allocated on the frame's word.
+ * Throws for a size above `limit` or above what the frame's blocks could make (128 KiB from four bytes each), and,
+ * where none is stated, for a window above 8 MiB: these would be allocated on the frame's word.
  */
 function frameSize(input: Uint8Array, limit: number): number | undefined {
   if (input.length < 6 || input[0] !== 0x28 || input[1] !== 0xb5 || input[2] !== 0x2f || input[3] !== 0xfd) {

@@ -70,7 +70,10 @@ for (const name of names.sort()) {
   });
 }
 
-/** Decimals of Hive 0.11 have no scale; the C++ tool that printed the expected rows cuts them to six places, where Java and we keep them all. */
+/**
+ * Decimals of Hive 0.11 have no scale; the C++ tool that printed the expected rows cuts them to six places, where Java
+ * and we keep them all.
+ */
 function sameRow(name: string, actual: unknown, line: string): boolean {
   const expected = parseExpected(line);
   if (name === 'orc-file-11-format.orc') {

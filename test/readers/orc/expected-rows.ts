@@ -1,6 +1,7 @@
 /**
- * Compares rows with those that other tools print: `orc-tools data` (Java) and the expected files of Apache ORC's examples (C++), which differ from ours in
- * the words for maps, bytes, timestamps and trailing zeros, and in nothing else.
+ * Compares rows with those that other tools print: `orc-tools data` (Java) and the expected files of Apache ORC's
+ * examples (C++), which differ from ours in the words for maps, bytes, timestamps and trailing zeros, and in nothing
+ * else.
  */
 
 /** A line of JSON whose long numbers are kept as strings, since JSON.parse would round them. */
