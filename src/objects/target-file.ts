@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { type FileHandle, lstat, open, readlink, realpath, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve, sep } from 'node:path';
-import { SealpipeError } from '../errors.ts';
+import { targetFailed } from '../multipart/target-failed.ts';
 
 /** Bytes that are collected before they are written in one call. */
 const writeLength = 1024 * 1024;
@@ -36,6 +36,11 @@ export class TargetFile {
     } catch (cause) {
       throw targetFailed(path, cause);
     }
+  }
+
+  /** Where the content is written until {@link commit}, for writers that put it there by themselves. */
+  get temporaryPath(): string {
+    return this.#temporary;
   }
 
   /** Appends; `bytes` is kept until it is written, and must not change any more. */
@@ -128,26 +133,4 @@ function kindOf(found: { isFile(): boolean; isDirectory(): boolean; isFIFO(): bo
   what: string;
 } {
   return { isFile: found.isFile(), what: found.isDirectory() ? 'a directory' : found.isFIFO() ? 'a FIFO' : 'a device' };
-}
-
-function targetFailed(path: string, cause: unknown): SealpipeError {
-  if (cause instanceof SealpipeError) return cause;
-  const { code, message } = cause as NodeJS.ErrnoException;
-  const why =
-    code === 'ENOSPC'
-      ? 'the disk is full'
-      : code === 'EACCES' || code === 'EPERM'
-        ? 'permission denied'
-        : code === 'ENOENT'
-          ? 'its folder does not exist'
-          : code === 'EROFS'
-            ? 'the file system is read-only'
-            : code === 'EDQUOT'
-              ? 'the disk quota is used up'
-              : message;
-  return new SealpipeError(
-    'TARGET_FAILED',
-    `${path} cannot be written: ${why}; nothing was left there, and what was there before stays`,
-    { cause },
-  );
 }
