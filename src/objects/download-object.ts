@@ -1,10 +1,12 @@
 import { SealpipeError } from '../errors.ts';
 import { parallelFrom } from '../multipart/part-sizes.ts';
+import { takeWorkers } from '../multipart/workers/worker-pool.ts';
 import { bodyOf, type GetOptions, type GetParams, type GetResult } from './get-object.ts';
 import type { ObjectSetting } from './object-setting.ts';
 import { type OpenedObject, requestObject } from './opened-object.ts';
 import { ParallelContent, type ParallelOptions } from './parallel-content.ts';
 import { checkParallelOptions, isParallel, parallelOptions } from './parallel-options.ts';
+import type { OnRetry } from './resumable-body.ts';
 import { TargetFile } from './target-file.ts';
 
 export interface DownloadOptions extends Omit<GetOptions, 'release' | 'maxBuffered'> {
@@ -12,7 +14,10 @@ export interface DownloadOptions extends Omit<GetOptions, 'release' | 'maxBuffer
   readonly onProgress?: ((progress: { readonly loaded: number; readonly total: number }) => void) | undefined;
 }
 
-export type DownloadResult = Omit<GetResult, 'body'>;
+export interface DownloadResult extends Omit<GetResult, 'body'> {
+  /** Broken connections, and failed ranges, that were asked for again. */
+  readonly retries: number;
+}
 
 /**
  * Downloads an object to a file. The file appears under its name when the whole content has been authenticated, and not
@@ -26,18 +31,25 @@ export async function downloadObject(
   options: DownloadOptions = {},
 ): Promise<DownloadResult> {
   checkParallelOptions(options);
+  // Threads start while S3 and KMS are asked: they are wanted in any case.
+  if ((options.concurrency ?? 1) > 1) takeWorkers(parallelOptions(options).workers);
   // Before the request: a folder that cannot be written to should cost nothing.
   const target = await TargetFile.create(path);
   try {
     const object = await requestObject(setting, params, { ...options, release: 'delayed' });
-    const plaintextSize = await write(object, target, options);
+    let retries = 0;
+    const onRetry: OnRetry = (retry) => {
+      retries += 1;
+      options.onRetry?.(retry);
+    };
+    const plaintextSize = await write(object, target, { ...options, onRetry });
     if (options.signal?.aborted === true) {
       throw new SealpipeError('ABORTED', 'the download was aborted by its signal', {
         cause: options.signal.reason as unknown,
       });
     }
     await target.commit();
-    return { ...object.result, plaintextSize, exact: true };
+    return { ...object.result, plaintextSize, exact: true, retries };
   } catch (error) {
     await target.discard();
     throw error;

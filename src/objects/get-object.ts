@@ -9,7 +9,7 @@ import type { ObjectAddress, ObjectSetting } from './object-setting.ts';
 import { type OpenedObject, openObject, requestObject } from './opened-object.ts';
 import { ParallelBody } from './parallel-body.ts';
 import { checkParallelOptions, isParallel, parallelOptions } from './parallel-options.ts';
-import { defaultIdleTimeout, ResumableBody } from './resumable-body.ts';
+import { defaultIdleTimeout, type OnRetry, ResumableBody } from './resumable-body.ts';
 
 /** Which object to read. */
 export type GetParams = ObjectAddress & {
@@ -37,6 +37,8 @@ export interface GetOptions {
   readonly workers?: number | undefined;
   /** Who fetches ranges: as for uploads. */
   readonly transport?: 'auto' | 'client' | 'workers' | undefined;
+  /** Told of each broken connection, or failed range, that is asked for again. */
+  readonly onRetry?: OnRetry | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -87,14 +89,14 @@ export async function openAnswer(
 
 /** An opened object with the stream of its plaintext. */
 export function bodyOf(object: OpenedObject, options: GetOptions): GetResult {
-  const { signal, idleTimeout = defaultIdleTimeout, release, maxBuffered } = options;
+  const { signal, idleTimeout = defaultIdleTimeout, release, maxBuffered, onRetry } = options;
   const { contentKey, result } = object;
   if (contentKey !== undefined && isParallel(object, options)) {
     return { ...result, body: new ParallelBody(object, contentKey, { ...parallelOptions(options), release }) };
   }
   const { client, pinned, answer, storedSize, sized } = object;
   const range = sized ? { start: 0, end: storedSize, total: storedSize } : undefined;
-  const stored = new ResumableBody({ client, input: pinned, answer, idleTimeout, range });
+  const stored = new ResumableBody({ client, input: pinned, answer, idleTimeout, range, onRetry });
   if (contentKey === undefined) {
     destroyOnAbort(stored, signal, 'download');
     return { ...result, body: stored };

@@ -14,7 +14,7 @@ import { withoutResponseChecksum } from '../s3-command.ts';
 import type { OpenedObject } from './opened-object.ts';
 import { fileRangeLength, rangeOf, rangesFrom, type StoredRange } from './range-plan.ts';
 import { ReadingSession } from './reading-session.ts';
-import { ResumableBody } from './resumable-body.ts';
+import { type OnRetry, ResumableBody } from './resumable-body.ts';
 
 const MiB = 1024 * 1024;
 /** Bytes of a segment where the whole object comes over one connection. */
@@ -35,6 +35,7 @@ export interface ParallelOptions {
   readonly transport: 'auto' | 'client' | 'workers';
   readonly idleTimeout: number;
   readonly signal: AbortSignal | undefined;
+  readonly onRetry?: OnRetry | undefined;
   /** Told of plaintext bytes that are done. */
   readonly onDone?: ((bytes: number) => void) | undefined;
 }
@@ -198,7 +199,7 @@ export class ParallelContent {
   }
 
   #openSession(target: string | undefined, inFlight: number): ReadingSession {
-    const { workers, idleTimeout } = this.#options;
+    const { workers, idleTimeout, onRetry } = this.#options;
     const { client, pinned, storedSize } = this.#object;
     return new ReadingSession({
       contentKey: this.#contentKey,
@@ -209,6 +210,7 @@ export class ParallelContent {
       input: pinned,
       storedSize,
       idleTimeout,
+      onRetry,
       signal: this.#signal,
     });
   }
@@ -271,8 +273,8 @@ export class ParallelContent {
 
   #resumable(answer: GetObjectCommandOutput, range: { start: number; end: number; total: number }): ResumableBody {
     const { client, pinned } = this.#object;
-    const { idleTimeout } = this.#options;
-    const body = new ResumableBody({ client, input: pinned, answer, idleTimeout, range });
+    const { idleTimeout, onRetry } = this.#options;
+    const body = new ResumableBody({ client, input: pinned, answer, idleTimeout, range, onRetry });
     const onStop = (): void => {
       body.destroy(this.#signal.reason instanceof Error ? this.#signal.reason : undefined);
     };

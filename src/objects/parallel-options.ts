@@ -9,7 +9,10 @@ const mostConnections = 256;
 /** A range of less costs more in requests than in bytes; one of more would not fit into a buffer. */
 const partSizes = { least: 64 * 1024, most: 1024 * 1024 * 1024 };
 
-type Given = Pick<GetOptions, 'concurrency' | 'partSize' | 'workers' | 'transport' | 'idleTimeout' | 'signal'>;
+type Given = Pick<
+  GetOptions,
+  'concurrency' | 'partSize' | 'workers' | 'transport' | 'idleTimeout' | 'onRetry' | 'signal'
+>;
 
 /** @throws RangeError or TypeError for what cannot be right */
 export function checkParallelOptions({ concurrency = 1, partSize, workers, transport }: Given): void {
@@ -45,6 +48,7 @@ export function isParallel(object: OpenedObject, { concurrency = 1 }: Given): bo
 }
 
 export function parallelOptions(given: Given): ParallelOptions {
-  const { concurrency = 1, partSize, workers, transport = 'auto', idleTimeout = defaultIdleTimeout, signal } = given;
-  return { concurrency, partSize, workers: workers ?? defaultWorkerCount(), transport, idleTimeout, signal };
+  const { concurrency = 1, partSize, workers, transport = 'auto', idleTimeout = defaultIdleTimeout } = given;
+  const { onRetry, signal } = given;
+  return { concurrency, partSize, workers: workers ?? defaultWorkerCount(), transport, idleTimeout, onRetry, signal };
 }

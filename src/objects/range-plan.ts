@@ -45,10 +45,11 @@ export function rangeOf(
 }
 
 /**
- * Bytes of the ranges that go straight to a file, where the caller does not say: each costs a round trip, in which its
- * connection stands still, so they are as long as an even share of the work allows.
+ * Bytes of the ranges that go straight to a file, where the caller does not say. Each costs a round trip in which its connection
+ * stands still, so they are few and long; all connections get equally many (at least two, so that a slow one has less to do), so
+ * that they end together: the last range is shorter by the first.
  */
 export function fileRangeLength(storedSize: number, connections: number): number {
-  const even = Math.ceil(storedSize / (connections * 4) / MiB) * MiB;
-  return Math.min(Math.max(even, 8 * MiB), 64 * MiB);
+  const rounds = Math.max(2, Math.ceil(storedSize / (connections * 64 * MiB)));
+  return Math.max(8 * MiB, Math.ceil(storedSize / (connections * rounds) / 65_536) * 65_536);
 }

@@ -15,7 +15,7 @@ import { isTransient, throwIfAborted, waitBefore } from '../retry/retry-sends.ts
 import { s3Failure } from '../retry/s3-failure.ts';
 import { withoutResponseChecksum } from '../s3-command.ts';
 import type { StoredRange } from './range-plan.ts';
-import { maxFailuresInRow } from './resumable-body.ts';
+import { maxFailuresInRow, type OnRetry } from './resumable-body.ts';
 
 export interface ReadingSessionOptions {
   /** Overwritten by {@link ReadingSession.close}. */
@@ -31,6 +31,7 @@ export interface ReadingSessionOptions {
   readonly input: GetObjectCommandInput & { readonly IfMatch: string };
   readonly storedSize: number;
   readonly idleTimeout: number;
+  readonly onRetry: OnRetry | undefined;
   readonly signal: AbortSignal;
 }
 
@@ -60,7 +61,7 @@ export class ReadingSession {
   }
 
   /**
-   * Decrypts a segment that has arrived, in place in its shared memory, and writes it to the file, if there is one.
+   * Decrypts a segment that has arrived in shared memory: in place, or into the file, if there is one.
    * @param segment `number` from 1 without a gap; `offset` in the content, a multiple of 16
    */
   async unseal({
@@ -97,6 +98,7 @@ export class ReadingSession {
     const worker = this.#leastLoaded();
     if (!(worker instanceof PoolWorker)) throw new Error('internal error: ranges are fetched by threads');
     return this.#folding(range.number, range.content, async (zIndex) => {
+      const { signal, onRetry } = this.#options;
       let received = 0;
       for (let failures = 0; ; ) {
         const result = await this.#fetchOnce(worker, { range, memory, zIndex, received });
@@ -107,9 +109,9 @@ export class ReadingSession {
         if (failures > maxFailuresInRow) throw this.#gaveUp(failure, range.start + received);
         // The first break is mended at once; it is the ones after that which mean trouble.
         if (failures > 1) {
-          const { signal } = this.#options;
           await sleep(waitBefore(failures - 1, failure), undefined, { signal }).catch(() => throwIfAborted(signal));
         }
+        onRetry?.({ offset: range.start + received, error: failure });
       }
     });
   }

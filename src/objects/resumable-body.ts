@@ -18,6 +18,9 @@ export const maxFailuresInRow: number = 5;
 /** Milliseconds without a byte, while one is waited for, until a connection counts as broken, where the caller does not say. */
 export const defaultIdleTimeout: number = 60_000;
 
+/** @param retry offset in the stored object from where on the rest is asked for, and what broke */
+export type OnRetry = (retry: { readonly offset: number; readonly error: unknown }) => void;
+
 export interface ResumableBodyOptions {
   readonly client: S3Client;
   /** The request that was answered first. */
@@ -25,6 +28,8 @@ export interface ResumableBodyOptions {
   readonly answer: GetObjectCommandOutput;
   /** Milliseconds without a byte, while one is waited for, after which a connection counts as broken. */
   readonly idleTimeout: number;
+  /** Told of each request for the rest after a break. */
+  readonly onRetry?: OnRetry | undefined;
   /** Which stored bytes these are, half open; default: the whole object. */
   readonly range?: { readonly start: number; readonly end: number; readonly total: number } | undefined;
 }
@@ -163,6 +168,7 @@ export class ResumableBody extends Readable {
       try {
         // The first break is mended at once; it is the ones after that which mean trouble.
         if (this.#failuresInRow > 1) await this.#wait(waitBefore(this.#failuresInRow - 1, last));
+        this.#options.onRetry?.({ offset: this.#start + this.#received, error: last });
         const answer = await this.#requestRest();
         this.#attach(answer);
         return;

@@ -50,11 +50,13 @@ export class TargetFile {
     if (this.#pendingLength >= writeLength) await this.#flush();
   }
 
-  /** Makes the content durable and puts it in the place of whatever was at the path. */
+  /**
+   * Puts the content in the place of whatever was at the path. Without waiting for the disk, as other tools that copy: it would
+   * cost a fifth of the time of a large download, and what a power failure loses can be fetched again.
+   */
   async commit(): Promise<void> {
     try {
       await this.#flush();
-      await this.#handle.sync();
       await this.#close();
       await rename(this.#temporary, this.#path);
     } catch (cause) {

@@ -284,7 +284,12 @@ test('a plan covers every byte once, with no range of the tag alone unless the f
       assert.ok(ranges.slice(2).every((range) => range.content > 0));
     }
   }
-  assert.equal(fileRangeLength(100 * MiB, 4), 8 * MiB);
-  assert.equal(fileRangeLength(1024 * MiB, 4), 64 * MiB);
-  assert.equal(fileRangeLength(1024 * MiB, 8), 32 * MiB);
+  for (const size of [17, 100 * MiB, 256 * MiB + 17, 1024 * MiB, 64 * 1024 * MiB]) {
+    for (const connections of [2, 4, 8, 31]) {
+      const length = fileRangeLength(size, connections);
+      assert.ok(length % 16 === 0 && length >= 8 * MiB && length <= 64 * MiB + 65_536);
+      const count = rangesFrom(size, 8 * MiB, length).length;
+      assert.ok(length === 8 * MiB || count % connections === 0 || count % connections === connections - 1, `${count}`);
+    }
+  }
 });

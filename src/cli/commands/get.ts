@@ -1,8 +1,10 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { counted, formatByteSize, formatRate } from '../byte-size.ts';
+import { type Command, Option } from 'commander';
+import { counted, formatByteSize, formatRate, parseByteSize } from '../byte-size.ts';
 import { type CommandFactory, defineCommand } from '../command.ts';
 import { addJsonOptions, addProgressOption } from '../options/common-options.ts';
+import { parseCount } from '../options/upload-options.ts';
 import { type ProgressStyle, startProgress } from '../progress.ts';
 import { addReadingOptions, type ReadingOptions, withReading, writeToStdout } from '../reading.ts';
 import { formatS3Url, looksLikeS3Url, parseObjectUrl } from '../s3-url.ts';
@@ -11,6 +13,9 @@ import { UsageError } from '../usage-error.ts';
 
 interface GetCommandOptions extends ReadingOptions {
   readonly progress: ProgressStyle;
+  readonly concurrency?: number;
+  readonly partSize?: number;
+  readonly workers?: number;
 }
 
 export const getCommand: CommandFactory = defineCommand<GetCommandOptions>({
@@ -30,6 +35,7 @@ export const getCommand: CommandFactory = defineCommand<GetCommandOptions>({
   schema: 'get',
   addOptions: (command) => {
     addReadingOptions(command);
+    addParallelOptions(command);
     addProgressOption(command);
     addJsonOptions(command, 'one document: bucket, key, bytes, seconds, parts, retries, kmsCalls, …');
   },
@@ -45,14 +51,14 @@ export const getCommand: CommandFactory = defineCommand<GetCommandOptions>({
         '--release and --max-buffered go with stdout: a file appears only once it is authenticated, whatever its size',
       );
     const path = await targetPath(target, url.key);
+    const { concurrency, partSize, workers } = options;
     await withReading(url, options, context, async ({ s3, session, params }) => {
-      session.countRequests();
       const started = performance.now();
       const progress = await startProgress(options.progress, url.key);
       const onProgress = ({ loaded, total }: { loaded: number; total: number }): void =>
         progress.report({ bytes: loaded, total, parts: 1 });
       const result = await s3
-        .download(params, path, { signal: context.signal, onProgress })
+        .download(params, path, { concurrency, partSize, workers, signal: context.signal, onProgress })
         .finally(() => progress.finish());
       const seconds = Math.round(performance.now() - started) / 1000;
       const document: TransferDocument = {
@@ -61,7 +67,7 @@ export const getCommand: CommandFactory = defineCommand<GetCommandOptions>({
         bytes: result.plaintextSize,
         seconds,
         parts: 1,
-        retries: session.sends('GetObject') - (result.envelope?.storage === 'instruction-file' ? 2 : 1),
+        retries: result.retries,
         restarts: 0,
         kmsCalls: session.kmsCalls,
         etag: result.etag,
@@ -77,6 +83,24 @@ export const getCommand: CommandFactory = defineCommand<GetCommandOptions>({
     });
   },
 });
+
+function addParallelOptions(command: Command): void {
+  const group = 'Download:';
+  const add = (flags: string, description: string, parse: (argument: string) => number): void => {
+    command.addOption(new Option(flags, description).helpGroup(group).argParser(parse));
+  };
+  add(
+    '--concurrency <n>',
+    'connections that fetch ranges side by side, where one is slower than the network (default: 1, a single GET)',
+    parseCount('--concurrency', 1),
+  );
+  add('--part-size <size>', 'bytes of a range under --concurrency (default: an even share)', parseByteSize);
+  add(
+    '--workers <n>',
+    'threads that decrypt large objects; 0: none but the main one (default: one a core)',
+    parseCount('--workers', 0),
+  );
+}
 
 /** Where the object goes: into a folder under the last part of its key. */
 async function targetPath(target: string, key: string): Promise<string> {

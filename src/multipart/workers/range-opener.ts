@@ -10,7 +10,7 @@ import { targetFailed } from '../target-failed.ts';
 import type { FetchTask, OpenReading, UnsealTask } from './worker-protocol.ts';
 
 /** Bytes that are hashed and decrypted at once: they stay in the processor's cache for both. */
-const sliceLength = 64 * 1024;
+const sliceLength = 128 * 1024;
 
 /** A range that arrives: what has been hashed stays hashed when its connection breaks. */
 interface ArrivingRange {
@@ -33,7 +33,7 @@ export class RangeOpener {
     this.#target = target;
   }
 
-  /** Decrypts a segment in place; Z goes into the task's shared memory. */
+  /** Decrypts a segment, in place or into the file; Z goes into the task's shared memory. */
   unseal({ memory, offset, length, zs, zIndex }: UnsealTask): void {
     const content = Buffer.from(memory, 0, length);
     const ctr = createCtr(this.#contentKey, offset / 16);
@@ -42,12 +42,12 @@ export class RangeOpener {
       const slice = content.subarray(at, Math.min(at + sliceLength, length));
       hash.update(slice);
       const plaintext = ctr.update(slice);
-      slice.set(plaintext);
+      if (this.#target === undefined) slice.set(plaintext);
+      else this.#write(plaintext, offset + at);
       releaseMemory(plaintext);
     }
     ctr.final();
     leave(hash.final(), zs, zIndex);
-    if (this.#target !== undefined) this.#write(content, offset);
   }
 
   /** How much of a range has arrived. */
