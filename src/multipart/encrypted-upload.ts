@@ -1,10 +1,12 @@
 import { EventEmitter } from 'node:events';
 import type { S3Client } from '@aws-sdk/client-s3';
+import { assertSegmentSize, defaultSegmentSize } from '../crypto/segment-index.ts';
 import { SealpipeError } from '../errors.ts';
 import type { EnvelopeStorage } from '../format/envelope.ts';
 import type { StringMap } from '../format/string-map.ts';
 import type { ContentSuite } from '../format/suites.ts';
 import type { Keyring } from '../keyrings/keyring.ts';
+import { assertNoIndexKey, requiredIndexKey } from '../objects/segment-index-key.ts';
 import { assertPartSize, defaultPartSize } from './part-sizes.ts';
 import { runUploadAttempt, type UploadJob, type UploadObserver } from './upload-attempt.ts';
 import { isRestartable, type UploadBody } from './upload-body.ts';
@@ -45,12 +47,26 @@ export interface UploadOptions {
    * there is something to go on with, a failure or an abort leaves the parts on S3 and the journal in place. Default: none.
    */
   readonly journal?: string | undefined;
+  /**
+   * Writes a segment index beside the object, which makes ranges of it authentic (docs/segment-index.md). The part size is rounded up to
+   * whole segments. Default: none.
+   */
+  readonly segmentIndex?: boolean | SegmentIndexOptions | undefined;
   /** Leaves the parts of a failed upload on S3 (and their cost). They are of no further use. Default false. */
   readonly leavePartsOnError?: boolean | undefined;
   /** Tags of the object. */
   readonly tags?: readonly { readonly Key: string; readonly Value: string }[] | undefined;
   readonly abortController?: AbortController | undefined;
   readonly signal?: AbortSignal | undefined;
+}
+
+/** How a segment index is made. */
+export interface SegmentIndexOptions {
+  /**
+   * Bytes that are authenticated as one: a power of two from 4 KiB to 1 MiB. Default 64 KiB. Raised where the index would reach 32 MiB,
+   * for a body of unknown length to 64 KiB.
+   */
+  readonly segmentSize?: number | undefined;
 }
 
 /** A finished upload. */
@@ -125,6 +141,7 @@ export class EncryptedUpload extends EventEmitter<UploadEvents> {
     }
     assertCount('restarts', options.restarts ?? 1, 0);
     const { partTimeout = 1 } = options;
+    assertSegmentIndex(setting, params, options);
     if (!(partTimeout > 0)) throw new RangeError(`partTimeout is ${partTimeout}, expected a number of milliseconds`);
     this.#setting = setting;
     this.#params = params;
@@ -183,6 +200,7 @@ export class EncryptedUpload extends EventEmitter<UploadEvents> {
       leavePartsOnError,
       journal,
       tags,
+      segmentIndex,
     } = this.#options;
     const tagging =
       tags === undefined
@@ -203,6 +221,7 @@ export class EncryptedUpload extends EventEmitter<UploadEvents> {
       partTimeout: partTimeout ?? 300_000,
       leavePartsOnError: leavePartsOnError ?? false,
       journal,
+      segmentSize: wantedSegmentSize(segmentIndex),
     };
   }
 
@@ -262,6 +281,32 @@ function restartRequired(
       statusCode,
     },
   );
+}
+
+/** The segment size asked for; undefined: no index. */
+export function wantedSegmentSize(segmentIndex: UploadOptions['segmentIndex']): number | undefined {
+  if (segmentIndex === undefined || segmentIndex === false) return undefined;
+  return (segmentIndex === true ? undefined : segmentIndex.segmentSize) ?? defaultSegmentSize;
+}
+
+function assertSegmentIndex(
+  { keyring }: UploadSetting,
+  params: EncryptedUploadParams,
+  { segmentIndex, journal }: UploadOptions,
+): void {
+  assertNoIndexKey(params);
+  const segmentSize = wantedSegmentSize(segmentIndex);
+  if (segmentSize === undefined) return;
+  assertSegmentSize(segmentSize);
+  requiredIndexKey(params);
+  if (keyring === undefined)
+    throw new TypeError(
+      'segmentIndex was given for an upload without client-side encryption: there is no key to make one with',
+    );
+  if (journal !== undefined)
+    throw new TypeError(
+      'journal and segmentIndex do not go together: entries of parts that an earlier process stored are not in the journal. Make the index afterwards (createSegmentIndex, sealpipe index)',
+    );
 }
 
 function assertParams(params: EncryptedUploadParams): void {

@@ -20,7 +20,7 @@ import type { SourceFile } from './upload-body.ts';
 import type { SealWorker } from './workers/inline-worker.ts';
 import { sharedMemory } from './workers/shared-memory.ts';
 import { nextSession, nextTask, PoolWorker } from './workers/worker-pool.ts';
-import type { RawAnswer } from './workers/worker-protocol.ts';
+import type { RawAnswer, SealOutcome } from './workers/worker-protocol.ts';
 
 /** Where the plaintext comes from: a file that the workers read, or chunks that are copied into shared memory. */
 export type ParallelSource = { readonly file: SourceFile } | { readonly chunks: AsyncIterable<Uint8Array> };
@@ -209,12 +209,15 @@ export class ParallelParts implements PartProducer {
     const seal = async (): Promise<SealedPart> => {
       if ('file' in this.#source) await this.#source.file.readInto(part.buffer.subarray(0, part.length));
       const encryptor = new ContentEncryptor(this.#contentKey);
+      const macs = this.#plan.index?.macs(0);
       let crc = 0;
       for (const slice of slices(part.buffer.subarray(0, part.length))) {
         const ciphertext = encryptor.update(slice);
         crc = crc32(ciphertext, crc);
+        macs?.update(ciphertext);
         slice.set(ciphertext);
       }
+      if (macs !== undefined) this.#plan.index?.add(0, macs.final());
       const plain = {
         number: 1,
         bytes: part.buffer.subarray(0, part.length),
@@ -237,7 +240,7 @@ export class ParallelParts implements PartProducer {
     const zIndex = this.#freeZs.pop();
     if (zIndex === undefined) throw new Error('internal error: more parts in the making than in memory');
     const memory = buffer.buffer as unknown as SharedArrayBuffer;
-    const crc = await worker.run<number>({
+    const sealed = await worker.run<SealOutcome>({
       type: 'seal',
       task: nextTask(),
       session: this.#session,
@@ -253,12 +256,13 @@ export class ParallelParts implements PartProducer {
     place.fill(0);
     this.#freeZs.push(zIndex);
     this.#compare(number, z, length);
+    if (sealed.entries !== undefined) this.#plan.index?.add(offset, sealed.entries);
     const segment = { offset, length, z: Int32Array.from(z) };
     this.#fold.add(number, z, length);
     return {
       number,
       bytes: buffer.subarray(0, length),
-      crc32: crc,
+      crc32: sealed.crc32,
       plaintextLength: length,
       segment,
       send: this.#sendBy(worker, memory),
@@ -311,7 +315,9 @@ export class ParallelParts implements PartProducer {
     const { key, iv, aad } = this.#contentKey;
     const { path, identity } = 'file' in this.#source ? this.#source.file : {};
     const file = path === undefined || identity === undefined ? undefined : { path, identity };
-    const open = { type: 'open', session: this.#session, key: createSecretKey(key), iv, aad, file } as const;
+    const { index: builder } = this.#plan;
+    const index = builder && { key: builder.key, segmentSize: builder.segmentSize };
+    const open = { type: 'open', session: this.#session, key: createSecretKey(key), iv, aad, file, index } as const;
     for (const worker of this.#workers) worker.post(open);
   }
 }

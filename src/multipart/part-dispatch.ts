@@ -1,5 +1,7 @@
 /** Sends what an engine produces: one PUT, or a multipart upload whose parts go side by side. */
+import type { SegmentIndexBuilder } from '../crypto/segment-index-builder.ts';
 import { type errorCodes, SealpipeError } from '../errors.ts';
+import type { SegmentIndexFile } from '../objects/segment-index-file.ts';
 import { throwIfAborted } from '../retry/retry-sends.ts';
 import { combineCrc32 } from './crc32-combine.ts';
 import type { InstructionFileSwap } from './instruction-file-swap.ts';
@@ -23,6 +25,8 @@ export interface PartDispatchOptions {
   /** The envelope's share of it: tells the object as ours. */
   readonly identity: Record<string, string>;
   readonly instructions: InstructionFileSwap | undefined;
+  /** The segment index, where one is made. */
+  readonly index: { readonly builder: SegmentIndexBuilder; readonly file: SegmentIndexFile } | undefined;
   readonly journal: JournalSession | undefined;
   /** Plaintext bytes, where known. */
   readonly length: number | undefined;
@@ -178,6 +182,7 @@ export class PartDispatch {
     const sealed = await part.sealed;
     const { bytes, crc32, plaintextLength } = sealed;
     const stored = await this.#makeVisible(() => this.#requests.put(bytes, crc32), {
+      plaintextSize: plaintextLength,
       storedLength: bytes.length,
       crc32,
     });
@@ -194,24 +199,26 @@ export class PartDispatch {
     const storedSize = parts.reduce((sum, { length }) => sum + length, 0);
     const complete = (): Promise<StoredObject> =>
       this.#requests.complete(uploadId, parts, fullObjectChecksum ? crc32 : undefined);
-    const stored = await this.#makeVisible(complete, { storedLength: storedSize, crc32 });
+    const stored = await this.#makeVisible(complete, { plaintextSize, storedLength: storedSize, crc32 });
     return { ...stored, plaintextSize, storedSize, parts: parts.length };
   }
 
-  /** The step that makes the object visible, with its instruction file before it; a lost answer is told from a failure. */
+  /** The step that makes the object visible, with its instruction file and segment index before it; a lost answer is told from a failure. */
   async #makeVisible(
     step: () => Promise<StoredObject>,
-    written: Omit<WrittenObject, 'identity'>,
+    { plaintextSize, ...written }: Omit<WrittenObject, 'identity'> & { plaintextSize: number },
   ): Promise<StoredObject> {
-    const { instructions, identity, job } = this.#options;
+    const { instructions, index, identity, job } = this.#options;
     await instructions?.publish();
     try {
+      if (index !== undefined) await index.file.publish(index.builder.finish(plaintextSize));
       return await step();
     } catch (error) {
       const there = mayHaveSucceeded(error)
         ? await findWritten(job.client, job.params, { ...written, identity })
         : undefined;
       if (there !== undefined) return there;
+      await index?.file.withdraw();
       await instructions?.rollBack().catch((cause: unknown) => {
         const said = cause instanceof Error ? cause.message : String(cause);
         throw withNote(

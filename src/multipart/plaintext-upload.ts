@@ -4,7 +4,7 @@ import { committingSuite } from '../format/suites.ts';
 import { EncryptedUpload, type EncryptedUploadParams, type UploadOptions } from './encrypted-upload.ts';
 
 export interface PlaintextUploadOptions
-  extends Omit<UploadOptions, 'encryptionContext' | 'materialsDescription' | 'storage' | 'journal'> {
+  extends Omit<UploadOptions, 'encryptionContext' | 'materialsDescription' | 'storage' | 'journal' | 'segmentIndex'> {
   readonly client: S3Client;
   readonly params: EncryptedUploadParams;
 }

@@ -2,6 +2,7 @@ import { crc32 } from 'node:zlib';
 import { ContentEncryptor, slices } from '../crypto/content-cipher.ts';
 import { type ContentKey, wipe } from '../crypto/content-key.ts';
 import { releaseMemory } from '../crypto/release-memory.ts';
+import type { SegmentMacs } from '../crypto/segment-index-macs.ts';
 import { PartBuffers } from './part-buffers.ts';
 import { wrongLength } from './part-failures.ts';
 import { firstBufferLength, type PartPlan, type PartProducer, type PendingPart } from './parts.ts';
@@ -34,6 +35,7 @@ export class SerialParts implements PartProducer {
   readonly #encryptor: ContentWriter;
   readonly #plan: PartPlan;
   readonly #buffers: PartBuffers;
+  readonly #macs: SegmentMacs | undefined;
 
   /** @param contentKey overwritten at once: the cipher has what it needs of it. Undefined: the bytes are stored as they are */
   constructor(contentKey: ContentKey | undefined, chunks: AsyncIterable<Uint8Array>, plan: PartPlan) {
@@ -42,6 +44,7 @@ export class SerialParts implements PartProducer {
     if (contentKey !== undefined) wipe(contentKey.key);
     this.#plan = plan;
     this.#buffers = new PartBuffers(plan.partsInMemory);
+    this.#macs = plan.index?.macs(0);
   }
 
   get length(): number {
@@ -50,6 +53,7 @@ export class SerialParts implements PartProducer {
 
   close(): void {
     this.#encryptor.close();
+    this.#macs?.close();
     this.#buffers.close();
   }
 
@@ -73,6 +77,7 @@ export class SerialParts implements PartProducer {
         const taken = rest.subarray(0, part.room);
         for (const slice of slices(taken, sliceLength)) {
           const ciphertext = encryptor.update(slice);
+          this.#macs?.update(ciphertext);
           part.append(ciphertext, slice.length);
           releaseMemory(ciphertext);
         }
@@ -81,6 +86,7 @@ export class SerialParts implements PartProducer {
     }
     if (length !== undefined && encryptor.length !== length) throw wrongLength(encryptor.length, length);
     const tag = encryptor.final();
+    if (this.#macs !== undefined) this.#plan.index?.add(0, this.#macs.final());
     const whole = part.number === 1;
     const fitting = whole ? tag.length : Math.min(tag.length, part.room);
     part.append(tag.subarray(0, fitting), 0);

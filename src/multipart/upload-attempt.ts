@@ -4,14 +4,18 @@
 import { rm } from 'node:fs/promises';
 import type { S3Client } from '@aws-sdk/client-s3';
 import type { ContentKey } from '../crypto/content-key.ts';
+import { fittingSegmentSize, segmentIndexKeyInfo } from '../crypto/segment-index.ts';
+import { SegmentIndexBuilder } from '../crypto/segment-index-builder.ts';
 import { SealpipeError } from '../errors.ts';
 import type { EnvelopeStorage } from '../format/envelope.ts';
 import { fitsOneMessage, storedLength } from '../format/lengths.ts';
+import { parseEnvelope } from '../format/parse-envelope.ts';
 import type { StringMap } from '../format/string-map.ts';
 import { type ContentSuite, maxPlaintextLength } from '../format/suites.ts';
 import { divideEnvelope, joinMetadata } from '../format/write-envelope.ts';
 import type { Keyring } from '../keyrings/keyring.ts';
 import { createContentKey } from '../keyrings/open-content-key.ts';
+import { SegmentIndexFile } from '../objects/segment-index-file.ts';
 import { unlessAborted } from '../streams/unless-aborted.ts';
 import { InstructionFileSwap } from './instruction-file-swap.ts';
 import { JournalSession, waitUntilSettled } from './journal/journal-session.ts';
@@ -49,6 +53,8 @@ export interface UploadJob {
   readonly leavePartsOnError: boolean;
   /** Path of a file that a later process can finish the upload by. */
   readonly journal: string | undefined;
+  /** Bytes of a segment, where a segment index is asked for. */
+  readonly segmentSize: number | undefined;
 }
 
 /** What an attempt tells while it runs. */
@@ -103,6 +109,7 @@ interface Beginning {
   readonly envelope: Record<string, string>;
   readonly storage: EnvelopeStorage;
   readonly partSize: number;
+  readonly index?: SegmentIndexBuilder | undefined;
   readonly journal?: JournalSession | undefined;
 }
 
@@ -110,16 +117,20 @@ async function beginUpload(job: UploadJob, length: number | undefined, signal: A
   const { keyring, suite, storage, partSize, params, encryptionContext, materialsDescription } = job;
   if (keyring === undefined) return { kind: 'begun', contentKey: undefined, envelope: {}, storage, partSize };
   const names = { bucket: params.Bucket, key: params.Key };
-  const { contentKey, envelope } = await createContentKey({
+  const segmentSize = job.segmentSize && fittingSegmentSize(job.segmentSize, length);
+  const { contentKey, envelope, derived } = await createContentKey({
     keyring,
     suite,
     encryptionContext,
     materialsDescription,
     length,
     ...names,
+    derive: segmentSize === undefined ? [] : [segmentIndexKeyInfo(segmentSize)],
     signal,
   });
-  return { kind: 'begun', contentKey, envelope, storage, partSize };
+  if (segmentSize === undefined) return { kind: 'begun', contentKey, envelope, storage, partSize };
+  const index = indexBuilder({ key: derived[0], segmentSize, envelope, contentLength: length });
+  return { kind: 'begun', contentKey, envelope, storage, partSize: wholeSegments(partSize, segmentSize), index };
 }
 
 /** As {@link beginUpload}, or where an earlier process stopped. */
@@ -182,7 +193,7 @@ async function beginJournalled(
 
 async function send(
   job: UploadJob,
-  { contentKey, envelope, journal }: Beginning,
+  { contentKey, envelope, index, journal }: Beginning,
   {
     source,
     length,
@@ -192,7 +203,7 @@ async function send(
 ): Promise<UploadedObject> {
   const { client, params, storage, instructionSuffix } = job;
   const stop = new AbortController();
-  const producer = createProducer(job, { contentKey, source, length, journal, stop: stop.signal });
+  const producer = createProducer(job, { contentKey, source, length, index, journal, stop: stop.signal });
   try {
     const { metadata: identity, instructionFile } = divideEnvelope(envelope, storage);
     const metadata = joinMetadata(params.Metadata ?? {}, identity);
@@ -200,6 +211,8 @@ async function send(
     const instructions =
       instructionFile && new InstructionFileSwap({ client, params, key, content: instructionFile, signal });
     await instructions?.prepare();
+    const indexFile = index && openIndexFile(job, observer, signal);
+    await indexFile?.prepare();
     const dispatch = new PartDispatch({
       job,
       observer,
@@ -209,13 +222,45 @@ async function send(
       metadata,
       identity,
       instructions,
+      index: index && indexFile && { builder: index, file: indexFile },
       journal,
       length,
     });
     return { ...(await dispatch.run()), envelope };
   } finally {
     producer.close();
+    index?.close();
   }
+}
+
+function openIndexFile(job: UploadJob, observer: UploadObserver, signal: AbortSignal): SegmentIndexFile {
+  const { client, params, partAttempts, partTimeout } = job;
+  return new SegmentIndexFile({
+    client,
+    params,
+    attempts: partAttempts,
+    timeout: partTimeout,
+    signal,
+    onRetry: ({ error, attempt }) => observer.retried({ part: undefined, attempt, error }),
+  });
+}
+
+function indexBuilder({
+  key = new Uint8Array(0),
+  envelope,
+  ...rest
+}: {
+  key: Uint8Array | undefined;
+  segmentSize: number;
+  envelope: Record<string, string>;
+  contentLength: number | undefined;
+}): SegmentIndexBuilder {
+  return new SegmentIndexBuilder({ ...rest, key, iv: parseEnvelope(envelope).iv });
+}
+
+/** Parts begin with a segment, so that the entries of each can be computed by whoever encrypts it. */
+function wholeSegments(partSize: number, segmentSize: number): number {
+  return Math.ceil(partSize / segmentSize) * segmentSize;
 }
 
 function aborted(signal: AbortSignal): SealpipeError {
@@ -245,11 +290,15 @@ interface ProducerContext {
   readonly contentKey: ContentKey | undefined;
   readonly source: OpenBody;
   readonly length: number | undefined;
+  readonly index: SegmentIndexBuilder | undefined;
   readonly journal: JournalSession | undefined;
   readonly stop: AbortSignal;
 }
 
-function createProducer(job: UploadJob, { contentKey, source, length, journal, stop }: ProducerContext): PartProducer {
+function createProducer(
+  job: UploadJob,
+  { contentKey, source, length, index, journal, stop }: ProducerContext,
+): PartProducer {
   const { partSize, suite, queueSize } = job;
   const equal = length === undefined ? undefined : knownPartSize(storedLength(suite, length), partSize);
   const plan: PartPlan = {
@@ -257,6 +306,7 @@ function createProducer(job: UploadJob, { contentKey, source, length, journal, s
     partSize: (number) => equal ?? growingPartSize(number, partSize),
     // One more than are sent at the same time, so that the next is ready when one of them is done.
     partsInMemory: queueSize + 1,
+    index,
   };
   const chunks = untilStopped(source, stop);
   // A journal records Z of each part, which only segments have.

@@ -4,10 +4,11 @@ import { crc32 } from 'node:zlib';
 import { type ContentKey, wipe } from '../../crypto/content-key.ts';
 import { releaseMemory } from '../../crypto/release-memory.ts';
 import { assertWithinCounter, createCtr, MessageSecrets, SegmentHash } from '../../crypto/segment.ts';
+import { SegmentMacs } from '../../crypto/segment-index-macs.ts';
 import { SealpipeError } from '../../errors.ts';
 import { committingSuite, gcmSuite } from '../../format/suites.ts';
 import { identityChange, identityOfDescriptor } from '../file-identity.ts';
-import type { OpenSession, SealTask } from './worker-protocol.ts';
+import type { OpenSession, SealOutcome, SealTask } from './worker-protocol.ts';
 
 /** Bytes that are encrypted, hashed and checksummed at once: they stay in the processor's cache for all three. */
 const sliceLength = 64 * 1024;
@@ -16,30 +17,34 @@ export class PartSealer {
   readonly #contentKey: ContentKey;
   readonly #secrets: MessageSecrets;
   readonly #file: OpenSession['file'];
+  readonly #index: OpenSession['index'];
   #descriptor: number | undefined;
 
-  constructor({ key, iv, aad, file }: OpenSession) {
+  constructor({ key, iv, aad, file, index }: OpenSession) {
     this.#contentKey = { suite: aad.length === 0 ? gcmSuite : committingSuite, key: key.export(), iv, aad };
     this.#secrets = new MessageSecrets(this.#contentKey);
     this.#file = file;
+    this.#index = index;
   }
 
   /**
-   * Encrypts one part: CTR, GHASH and CRC-32 in one pass over slices. Z goes into the task's shared memory.
-   * @returns the CRC-32 of the ciphertext
+   * Encrypts one part: CTR, GHASH, CRC-32 and the entries of the segment index in one pass over slices. Z goes into the task's
+   * shared memory.
    * @throws SealpipeError SOURCE_CHANGED when the file is not what it was
    */
-  seal({ memory, offset, length, zs, zIndex, fromFile }: SealTask): number {
+  seal({ memory, offset, length, zs, zIndex, fromFile }: SealTask): SealOutcome {
     assertWithinCounter(offset + length);
     const part = Buffer.from(memory, 0, length);
     const ctr = createCtr(this.#contentKey, offset / 16);
     const hash = new SegmentHash(this.#contentKey, this.#secrets);
+    const macs = this.#macs(offset);
     let crc = 0;
     for (let at = 0; at < length; at += sliceLength) {
       const slice = part.subarray(at, Math.min(at + sliceLength, length));
       if (fromFile) this.#read(slice, offset + at);
       const ciphertext = ctr.update(slice);
       hash.update(ciphertext);
+      macs?.update(ciphertext);
       crc = crc32(ciphertext, crc);
       slice.set(ciphertext);
       releaseMemory(ciphertext);
@@ -50,7 +55,7 @@ export class PartSealer {
     z.fill(0);
     // After the reading and before anything is sent, on the descriptor that was read from: no object mixes two versions.
     if (fromFile) this.#checkFile();
-    return crc;
+    return { crc32: crc, entries: macs?.final() };
   }
 
   close(): void {
@@ -58,6 +63,12 @@ export class PartSealer {
     this.#secrets.wipe();
     if (this.#descriptor !== undefined) closeSync(this.#descriptor);
     this.#descriptor = undefined;
+  }
+
+  #macs(offset: number): SegmentMacs | undefined {
+    if (this.#index === undefined) return undefined;
+    const { segmentSize } = this.#index;
+    return new SegmentMacs({ ...this.#index, firstSegment: offset / segmentSize });
   }
 
   #read(target: Buffer, position: number): void {

@@ -29,6 +29,8 @@ export interface OpenSession {
   readonly aad: Uint8Array;
   /** The file that parts are read from, and what it was when the upload began. */
   readonly file: { readonly path: string; readonly identity: FileIdentity } | undefined;
+  /** K_idx, where a segment index is made. */
+  readonly index: { readonly key: KeyObject; readonly segmentSize: number } | undefined;
 }
 
 /** Encrypt one part in place. */
@@ -45,6 +47,14 @@ export interface SealTask {
   readonly zs: SharedArrayBuffer;
   readonly zIndex: number;
   readonly fromFile: boolean;
+}
+
+/** What became of a part. */
+export interface SealOutcome {
+  /** Of the ciphertext. */
+  readonly crc32: number;
+  /** Of the segment index, where one is made: 16 bytes a segment. */
+  readonly entries: Uint8Array | undefined;
 }
 
 /** Send the first bytes of some shared memory. */
