@@ -11,6 +11,8 @@ import { defaultInstructionSuffix, instructionFileMarker } from '../format/envel
 import { s3Failure } from '../retry/s3-failure.ts';
 import { describeFailure } from '../service-failure.ts';
 import type { ObjectSetting } from './object-setting.ts';
+import { findSegmentIndex } from './segment-index-file.ts';
+import { indexedObjectKey, segmentIndexKey } from './segment-index-key.ts';
 
 export type DeleteParams = Pick<
   DeleteObjectCommandInput,
@@ -43,8 +45,8 @@ const keysAtOnce = 1000;
 const concurrency = 16;
 
 /**
- * Deletes an object and its instruction file. Without the file first the object could no longer be read if the second deletion
- * failed, so the object goes first. A delete of a version leaves companions alone: they have versions of their own.
+ * Deletes an object, its instruction file and its segment index. Without the file first the object could no longer be read if the second
+ * deletion failed, so the object goes first. A delete of a version leaves companions alone: they have versions of their own.
  */
 export async function deleteObject(
   { client, policy }: ObjectSetting,
@@ -52,10 +54,8 @@ export async function deleteObject(
   { signal }: DeleteOptions = {},
 ): Promise<DeleteResult> {
   const { Bucket, Key } = params;
-  const companion =
-    params.VersionId === undefined
-      ? await findInstructionFile(client, params, policy.instructionSuffix, signal)
-      : undefined;
+  const companions =
+    params.VersionId === undefined ? await findCompanions(client, params, policy.instructionSuffix, signal) : [];
   const send = (input: DeleteParams): Promise<unknown> =>
     client.send(new DeleteObjectCommand(input), { ...(signal && { abortSignal: signal }) }).catch((cause: unknown) => {
       throw s3Failure(cause, {
@@ -66,24 +66,24 @@ export async function deleteObject(
       });
     });
   await send(params);
-  if (companion === undefined) return { deleted: [Key], companions: [], failed: [] };
   const { IfMatch, ...rest } = params;
-  await send({ ...rest, Key: companion });
-  return { deleted: [Key, companion], companions: [companion], failed: [] };
+  for (const companion of companions) await send({ ...rest, Key: companion });
+  return { deleted: [Key, ...companions], companions, failed: [] };
 }
 
-/** Deletes many objects and their instruction files: one HEAD a key, one DeleteObjects a thousand. */
+/** Deletes many objects and their companions: one HEAD and one GET of 64 bytes a key, one DeleteObjects a thousand. */
 export async function deleteObjects(
   { client, policy }: ObjectSetting,
   params: DeleteManyParams,
   { signal }: DeleteOptions = {},
 ): Promise<DeleteResult> {
   const { Keys, ...rest } = params;
+  const given = new Set(Keys);
   const companions = (
-    await pMap(Keys, (Key) => findInstructionFile(client, { ...rest, Key }, policy.instructionSuffix, signal), {
+    await pMap(Keys, (Key) => findCompanions(client, { ...rest, Key }, policy.instructionSuffix, signal, given), {
       concurrency,
     })
-  ).filter((key) => key !== undefined);
+  ).flat();
   const failed: { key: string; error: SealpipeError }[] = [];
   const all = [...new Set([...Keys, ...companions])];
   for (let at = 0; at < all.length; at += keysAtOnce) {
@@ -111,6 +111,27 @@ export async function deleteObjects(
     companions: companions.filter((key) => !refused.has(key)),
     failed,
   };
+}
+
+/**
+ * The companions that go with an object when it is deleted.
+ * @param given keys that are deleted anyway, whose companions need not be looked for
+ */
+export async function findCompanions(
+  client: S3Client,
+  address: Pick<DeleteParams, 'Bucket' | 'Key' | 'RequestPayer' | 'ExpectedBucketOwner'>,
+  suffix: string | undefined,
+  signal: AbortSignal | undefined,
+  given: ReadonlySet<string> = new Set(),
+): Promise<string[]> {
+  const { Key } = address;
+  // An index has no index.
+  const indexed = indexedObjectKey(Key) === undefined && !given.has(segmentIndexKey(Key) ?? '');
+  const [instructions, index] = await Promise.all([
+    findInstructionFile(client, address, suffix, signal),
+    indexed ? findSegmentIndex(client, address, signal) : undefined,
+  ]);
+  return [instructions, index].filter((key) => key !== undefined);
 }
 
 /** The key of an object's instruction file, if there is one: only what is marked as such is taken for one. */

@@ -94,17 +94,17 @@ export class EncryptedS3 {
     return headObject(this.#setting, params, options);
   }
 
-  /** The objects under a prefix, with plaintext lengths; instruction files are hidden beside their objects. */
+  /** The objects under a prefix, with plaintext lengths; instruction files and segment indexes are hidden beside their objects. */
   list(params: ListParams, options: ListOptions = {}): AsyncIterable<ListEntry> {
     return listObjects(this.#setting, params, options);
   }
 
-  /** Deletes one object and its instruction file. */
+  /** Deletes one object with its instruction file and segment index. */
   delete(params: DeleteParams, options: DeleteOptions = {}): Promise<DeleteResult> {
     return deleteObject(this.#setting, params, options);
   }
 
-  /** Deletes many objects and their instruction files. */
+  /** Deletes many objects with their instruction files and segment indexes. */
   deleteMany(params: DeleteManyParams, options: DeleteOptions = {}): Promise<DeleteResult> {
     return deleteObjects(this.#setting, params, options);
   }

@@ -4,6 +4,7 @@ import { assumedGcmLength } from '../format/lengths.ts';
 import { s3Failure } from '../retry/s3-failure.ts';
 import { CompanionFilter } from './companion-filter.ts';
 import type { ObjectSetting } from './object-setting.ts';
+import { SegmentIndexFilter } from './segment-index-filter.ts';
 
 export type ListParams = Pick<
   ListObjectsV2CommandInput,
@@ -15,7 +16,10 @@ export type ListParams = Pick<
 export interface ListOptions {
   /** The caller's promise that all content is GCM: makes the lengths exact at no further request. Default: none. */
   readonly contents?: 'gcm' | undefined;
-  /** Also list companions (instruction files). Default false: a companion is hidden beside its object. */
+  /**
+   * Also list companions (instruction files, segment indexes). Default false: a companion is hidden beside its object. A segment index
+   * without its object is listed at the end of its folder then.
+   */
   readonly companions?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
 }
@@ -57,6 +61,7 @@ export async function* listEntries(
   { contents, companions = false, signal }: ListOptions = {},
 ): AsyncGenerator<ListEntry | ListPrefix> {
   const filter = new CompanionFilter(policy.instructionSuffix ?? defaultInstructionSuffix);
+  const indexes = new SegmentIndexFilter<ListEntry>();
   let token: string | undefined;
   do {
     const command = new ListObjectsV2Command({ ...params, ContinuationToken: token });
@@ -67,7 +72,7 @@ export async function* listEntries(
     for (const { Key = '', Size = 0, ETag = '', LastModified } of page.Contents ?? []) {
       if (filter.isCompanion(Key) && !companions) continue;
       const gcm = contents === 'gcm';
-      yield {
+      const entry: ListEntry = {
         key: Key,
         storedSize: Size,
         plaintextSize: assumedGcmLength(Size),
@@ -76,7 +81,10 @@ export async function* listEntries(
         lastModified: LastModified,
         etag: ETag,
       };
+      if (companions) yield entry;
+      else yield* indexes.take(Key, entry);
     }
     token = page.NextContinuationToken;
   } while (token !== undefined);
+  yield* indexes.rest();
 }

@@ -18,7 +18,7 @@ export const lsCommand: CommandFactory = defineCommand<LsOptions>({
   name: 'ls',
   operands: '<s3://bucket/prefix>',
   description:
-    'Lists all objects under a prefix with the sizes of their plaintext: time, bytes, key. A listing does not say how an object is encrypted, so a size is the least that it can be (≥), unless --contents gcm promises that all content is GCM. Instruction files are hidden beside their objects.',
+    'Lists all objects under a prefix with the sizes of their plaintext: time, bytes, key. A listing does not say how an object is encrypted, so a size is the least that it can be (≥), unless --contents gcm promises that all content is GCM. Instruction files and segment indexes are hidden beside their objects.',
   help: {
     Examples: ['sealpipe ls s3://bucket/tables/', 'sealpipe ls s3://bucket --contents gcm --json'],
   },
@@ -33,7 +33,7 @@ export const lsCommand: CommandFactory = defineCommand<LsOptions>({
           'a promise that all content is AES-GCM (formats V2 and V3 of current clients): makes sizes exact',
         ).choices(['gcm']),
       )
-      .option('--all', 'also list instruction files');
+      .option('--all', 'also list instruction files and segment indexes');
     addInstructionSuffixOption(command);
     addPlaceOptions(command, { kms: false });
     addJsonOptions(

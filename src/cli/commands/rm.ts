@@ -20,7 +20,7 @@ export const rmCommand: CommandFactory = defineCommand<RmOptions>({
   name: 'rm',
   operands: '<s3://bucket/key...>',
   description:
-    'Deletes objects with their instruction files. As S3 has it, an object that is not there is no error. In a versioned bucket older versions stay.',
+    'Deletes objects with their instruction files and segment indexes. As S3 has it, an object that is not there is no error. In a versioned bucket older versions stay.',
   help: { Examples: ['sealpipe rm s3://bucket/data.parquet', 'sealpipe rm --recursive s3://bucket/tables/'] },
   least: 1,
   most: Number.POSITIVE_INFINITY,

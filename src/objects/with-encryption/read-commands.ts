@@ -16,6 +16,7 @@ import { CompanionFilter } from '../companion-filter.ts';
 import { type GetParams, openAnswer } from '../get-object.ts';
 import { describeHead } from '../head-object.ts';
 import type { ObjectAddress } from '../object-setting.ts';
+import { indexedObjectKey } from '../segment-index-key.ts';
 import { type CommandCall, type EncryptingClient, withoutChecksums } from './command-call.ts';
 import { responseBody } from './response-body.ts';
 
@@ -74,7 +75,11 @@ export async function listObjects(
   }
   const answer = await forward(input);
   const filter = new CompanionFilter(client.setting.policy.instructionSuffix ?? defaultInstructionSuffix);
-  const kept = answer.Contents?.filter(({ Key = '' }) => !filter.isCompanion(Key));
+  const page = new Set(answer.Contents?.map(({ Key }) => Key));
+  const kept = answer.Contents?.filter(({ Key = '' }) => {
+    const indexed = indexedObjectKey(Key);
+    return !filter.isCompanion(Key) && (indexed === undefined || !page.has(indexed));
+  });
   const Contents = kept?.map((entry) => ({
     ...entry,
     Size: entry.Size === undefined ? undefined : assumedGcmLength(entry.Size),

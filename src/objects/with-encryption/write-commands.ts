@@ -19,7 +19,7 @@ import { parseMap, type StringMap, stringifyMap } from '../../format/string-map.
 import { joinMetadata } from '../../format/write-envelope.ts';
 import { InstructionFileSwap } from '../../multipart/instruction-file-swap.ts';
 import type { UploadParams } from '../../multipart/upload-requests.ts';
-import { findInstructionFile } from '../delete-objects.ts';
+import { findCompanions } from '../delete-objects.ts';
 import { fetchInstructionFile, readObjectEnvelope } from '../object-envelope.ts';
 import type { CommandCall, EncryptingClient } from './command-call.ts';
 
@@ -32,16 +32,15 @@ export async function deleteObject(
     Key: string;
   };
   const address = { Bucket, Key, RequestPayer, ExpectedBucketOwner };
-  // A version's instruction file has versions of its own.
-  const companion =
-    VersionId === undefined
-      ? await findInstructionFile(plain, address, setting.policy.instructionSuffix, signal)
-      : undefined;
+  // A version's companions have versions of their own.
+  const companions =
+    VersionId === undefined ? await findCompanions(plain, address, setting.policy.instructionSuffix, signal) : [];
   const output = await forward(input);
-  if (companion !== undefined)
+  for (const companion of companions) {
     await plain.send(new DeleteObjectCommand({ ...address, Key: companion }), {
       ...(signal && { abortSignal: signal }),
     });
+  }
   return output;
 }
 
@@ -54,21 +53,26 @@ export async function deleteObjects(
   const keys = (Delete?.Objects ?? []).flatMap(({ Key, VersionId }) =>
     Key === undefined || VersionId !== undefined ? [] : [Key],
   );
+  const given = new Set(keys);
   const found = await pMap(
     keys,
     (Key) =>
-      findInstructionFile(
+      findCompanions(
         plain,
         { Bucket, Key, RequestPayer, ExpectedBucketOwner },
         setting.policy.instructionSuffix,
         signal,
+        given,
       ),
     {
       concurrency: 16,
     },
   );
   const output = await forward(input);
-  const companions = found.filter((key) => key !== undefined && !keys.includes(key)).map((Key) => ({ Key }));
+  const companions = found
+    .flat()
+    .filter((key) => !given.has(key))
+    .map((Key) => ({ Key }));
   if (companions.length === 0) return output;
   const removed = await plain.send(
     new DeleteObjectsCommand({
