@@ -16,6 +16,7 @@ export { type RsaKeyInput, type RsaKeyringOptions, rsaKeyring } from './keyrings
 export type {
   EncryptedUpload,
   EncryptedUploadParams,
+  SegmentIndexOptions,
   UploadEvents,
   UploadOptions,
   UploadProgress,
@@ -32,6 +33,11 @@ export type { GetOptions, GetParams, GetResult } from './objects/get-object.ts';
 export type { HeadOptions, HeadResult } from './objects/head-object.ts';
 export type { ListEntry, ListOptions, ListParams } from './objects/list-objects.ts';
 export type { ObjectAddress } from './objects/object-setting.ts';
+export type {
+  CreateSegmentIndexOptions,
+  SegmentIndexParams,
+  SegmentIndexResult,
+} from './objects/segment-index-creation.ts';
 export { type WithEncryptionOptions, withEncryption } from './objects/with-encryption/with-encryption.ts';
 export { type S3FailureContext, s3Failure } from './retry/s3-failure.ts';
 export { createDecryptStream, type DecryptStreamOptions, type ReleaseRule } from './streams/decrypt-stream.ts';

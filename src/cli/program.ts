@@ -57,9 +57,16 @@ const commands: readonly CommandEntry[] = [
   {
     name: 'rm',
     operands: '<s3://bucket/key>',
-    summary: 'delete, instruction files included',
+    summary: 'delete, companions included',
     group: objects,
     load: async () => (await import('./commands/rm.ts')).rmCommand,
+  },
+  {
+    name: 'index',
+    operands: '<s3://bucket/key>',
+    summary: 'make ranges of an object authentic',
+    group: objects,
+    load: async () => (await import('./commands/index.ts')).indexCommand,
   },
   {
     name: 'mb',

@@ -41,6 +41,34 @@ export const put: z.ZodType<TransferDocument> = transfer.describe(
 /** `get` to a file. */
 export const get: z.ZodType<TransferDocument> = transfer.describe('One object that was downloaded and authenticated');
 
+/** An index that was made. */
+export interface IndexDocument {
+  bucket: string;
+  key: string;
+  indexKey: string;
+  segmentSize: number;
+  bytes: number;
+  indexBytes: number;
+  seconds: number;
+  kmsCalls: number;
+  etag: string;
+}
+
+/** `index`. */
+export const index: z.ZodType<IndexDocument> = z
+  .object({
+    bucket: z.string(),
+    key: z.string(),
+    indexKey: z.string().describe('where the index lies, in the same bucket'),
+    segmentSize: bytes.describe('bytes that are authenticated as one'),
+    bytes: bytes.describe('plaintext bytes of the object'),
+    indexBytes: bytes.describe('bytes of the index'),
+    seconds: z.number().nonnegative(),
+    kmsCalls: count,
+    etag: z.string().describe('of the object'),
+  })
+  .describe('The segment index that was made of an object');
+
 /** One object of a listing. */
 export interface LsLine {
   key: string;

@@ -9,6 +9,7 @@ import type { ContentKey } from './content-key.ts';
 import { elementOf, type FieldElement, multiply } from './field.ts';
 import { releaseMemory } from './release-memory.ts';
 import { assertWithinCounter, createCtr, type MessageSecrets, SegmentHash, TagFold } from './segment.ts';
+import type { SegmentMacs } from './segment-index-macs.ts';
 
 const blockLength = 16;
 const sliceLength = 64 * 1024;
@@ -30,11 +31,17 @@ export interface RaggedSegment {
  * Encrypts a piece into memory of its own.
  * @param offset of the piece in the message, any number
  * @param room bytes to leave free behind the ciphertext
+ * @param macs is given the ciphertext, for a segment index
  */
 export function encryptRagged(
   contentKey: ContentKey,
   secrets: MessageSecrets,
-  { plaintext, offset, room = 0 }: { plaintext: Uint8Array; offset: number; room?: number },
+  {
+    plaintext,
+    offset,
+    room = 0,
+    macs,
+  }: { plaintext: Uint8Array; offset: number; room?: number; macs?: SegmentMacs | undefined },
 ): { ciphertext: Buffer; crc32: number; segment: RaggedSegment } {
   assertWithinCounter(offset + plaintext.length);
   const memory = Buffer.allocUnsafeSlow(plaintext.length + room);
@@ -49,6 +56,7 @@ export function encryptRagged(
   for (let at = 0; at < plaintext.length; at += sliceLength) {
     const slice = ctr.update(plaintext.subarray(at, Math.min(at + sliceLength, plaintext.length)));
     crc = crc32(slice, crc);
+    macs?.update(slice);
     hash.update(
       slice.subarray(Math.max(0, headLength - at), Math.max(0, Math.min(slice.length, headLength + whole - at))),
     );

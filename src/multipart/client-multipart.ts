@@ -9,6 +9,7 @@ import { crc32 } from 'node:zlib';
 import { type ContentKey, wipe } from '../crypto/content-key.ts';
 import { encryptRagged, RaggedFold, type RaggedSegment } from '../crypto/ragged-segment.ts';
 import { assertWithinCounter, MessageSecrets } from '../crypto/segment.ts';
+import type { SegmentIndexBuilder } from '../crypto/segment-index-builder.ts';
 import { SealpipeError } from '../errors.ts';
 import { maxParts, minPartSize } from './part-sizes.ts';
 
@@ -55,6 +56,8 @@ export interface ClientMultipartOptions {
   /** Fixed size of all parts but the last; then parts may be sent in any order. */
   readonly partSize: number | undefined;
   readonly place: string;
+  /** Takes the entries of the segment index, where one is made. */
+  readonly index?: SegmentIndexBuilder | undefined;
 }
 
 export class ClientMultipart {
@@ -62,16 +65,18 @@ export class ClientMultipart {
   readonly #secrets: MessageSecrets;
   readonly #partSize: number | undefined;
   readonly #place: string;
+  readonly #index: SegmentIndexBuilder | undefined;
   readonly #parts = new Map<number, PartState>();
   #state: 'open' | 'frozen' | 'done' | 'failed' = 'open';
   #failure: SealpipeError | undefined;
   #last: { part: OutgoingPart; stored: CompletedPart | undefined } | undefined;
 
-  constructor({ contentKey, partSize, place }: ClientMultipartOptions) {
+  constructor({ contentKey, partSize, place, index }: ClientMultipartOptions) {
     this.#contentKey = contentKey;
     this.#secrets = new MessageSecrets(contentKey);
     this.#partSize = partSize;
     this.#place = place;
+    this.#index = index;
   }
 
   /** Plaintext bytes of all parts claimed. */
@@ -83,6 +88,7 @@ export class ClientMultipart {
   wipe(): void {
     wipe(this.#contentKey.key);
     this.#secrets.wipe();
+    this.#index?.close();
     for (const { segment, held } of this.#parts.values()) {
       segment?.z.fill(0);
       held?.fill(0);
@@ -106,6 +112,10 @@ export class ClientMultipart {
     }
     const offset = this.#offsetOf(number, length);
     assertWithinCounter(offset + length);
+    if (this.#index !== undefined && offset % this.#index.segmentSize !== 0)
+      throw this.#refused(
+        `part ${number} begins at byte ${offset}, inside a segment of its index: let all parts but the last have a multiple of ${this.#index.segmentSize} bytes, or make the index afterwards (createSegmentIndex)`,
+      );
     const claim = { number, length, offset };
     this.#parts.set(number, { claim, segment: undefined, crc32: 0, etag: undefined, held: undefined });
     return claim;
@@ -124,11 +134,15 @@ export class ClientMultipart {
     if (plaintext.length !== length)
       throw this.#changed(number, `its body has ${plaintext.length} bytes, announced were ${length}`);
     const part = this.#parts.get(number) as PartState;
+    // Once only: under one key, a segment has one entry.
+    const macs = part.segment === undefined ? this.#index?.macs(offset / this.#index.segmentSize) : undefined;
     const { ciphertext, crc32, segment } = encryptRagged(this.#contentKey, this.#secrets, {
       plaintext,
       offset,
       room: 16,
+      macs,
     });
+    if (macs !== undefined) this.#index?.add(offset, macs.final());
     if (part.segment === undefined) {
       part.segment = segment;
       part.crc32 = crc32;
@@ -185,6 +199,11 @@ export class ClientMultipart {
       })),
       stored,
     ].sort((a, b) => a.number - b.number);
+  }
+
+  /** The segment index of the frozen upload, where one is made. */
+  segmentIndex(): Buffer | undefined {
+    return this.#index?.finish(this.length);
   }
 
   /** The object is in place. The list stays, for a Complete that is sent again; secrets go. */

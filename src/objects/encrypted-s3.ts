@@ -21,6 +21,12 @@ import { type HeadOptions, type HeadResult, headObject } from './head-object.ts'
 import { type ListEntry, type ListOptions, type ListParams, listObjects } from './list-objects.ts';
 import { ObjectReadStream } from './object-read-stream.ts';
 import { type ObjectAddress, type ObjectSetting, objectSetting } from './object-setting.ts';
+import {
+  type CreateSegmentIndexOptions,
+  createSegmentIndex,
+  type SegmentIndexParams,
+  type SegmentIndexResult,
+} from './segment-index-creation.ts';
 
 export interface EncryptedS3Options extends ReadPolicy {
   /** Every request goes through this client; it is not changed, and not destroyed. */
@@ -87,6 +93,14 @@ export class EncryptedS3 {
   /** Downloads one object to a file, which appears when its content has been authenticated, and not before. */
   download(params: GetParams, path: string, options: DownloadOptions = {}): Promise<DownloadResult> {
     return downloadObject(this.#setting, params, path, options);
+  }
+
+  /**
+   * Makes a segment index of an object that has none, for authenticated random access: reads it once and verifies it by its own tag.
+   * @throws SealpipeError COMMAND_REFUSED for content that no tag authenticates
+   */
+  createSegmentIndex(params: SegmentIndexParams, options: CreateSegmentIndexOptions = {}): Promise<SegmentIndexResult> {
+    return createSegmentIndex(this.#setting, params, options);
   }
 
   /** Lengths, envelope and metadata of one object, at one HEAD. */

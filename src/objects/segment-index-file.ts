@@ -16,7 +16,7 @@ import { isTrailer, trailerLength } from '../crypto/segment-index.ts';
 import { SealpipeError } from '../errors.ts';
 import { base64Crc, type UploadParams } from '../multipart/upload-requests.ts';
 import { type RetryOptions, retrySends } from '../retry/retry-sends.ts';
-import { s3Failure } from '../retry/s3-failure.ts';
+import { type S3FailureContext, s3Failure } from '../retry/s3-failure.ts';
 import { withDeadline } from '../retry/send-deadline.ts';
 import { withLeanBody, withoutResponseChecksum, withoutSdkRetries } from '../s3-command.ts';
 import { describeFailure } from '../service-failure.ts';
@@ -36,6 +36,9 @@ export type IndexedParams = Pick<
   | 'IfMatch'
   | 'IfNoneMatch'
 >;
+
+/** What has to hold of the object that stands there, for it to be overwritten. */
+export type WriteCondition = Pick<IndexedParams, 'IfMatch' | 'IfNoneMatch'>;
 
 export interface SegmentIndexFileOptions extends Pick<RetryOptions, 'attempts' | 'onRetry'> {
   readonly client: S3Client;
@@ -82,10 +85,11 @@ export class SegmentIndexFile {
 
   /**
    * Writes the index, immediately before its object becomes visible.
+   * @param condition of the object's own write
    * @throws SealpipeError PRECONDITION_FAILED where the object's own write would fail its condition: its index must stay then
    */
-  async publish(index: Buffer): Promise<void> {
-    await this.#checkObject();
+  async publish(index: Buffer, condition: WriteCondition = this.#options.params): Promise<void> {
+    await this.#checkObject(condition);
     this.#etag = await this.#put(index, {});
   }
 
@@ -95,7 +99,7 @@ export class SegmentIndexFile {
    * @throws SealpipeError OBJECT_CHANGED
    */
   async publishBeside(index: Buffer, etag: string): Promise<void> {
-    await this.#head({ IfMatch: etag });
+    await this.#head({ IfMatch: etag }, 'changed');
     const condition = this.#found === undefined ? { IfNoneMatch: '*' } : { IfMatch: this.#found.etag };
     try {
       this.#etag = await this.#put(index, condition);
@@ -139,18 +143,18 @@ export class SegmentIndexFile {
       ContentLength: index.length,
       ChecksumCRC32: base64Crc(crc32(index)),
     };
-    const answer = await this.#send('PutObject', this.#key, (signal) =>
+    const context = { key: this.#key, precondition: 'conditional-write' } as const;
+    const answer = await this.#send('PutObject', context, (signal) =>
       client.send(withoutSdkRetries(withLeanBody(new PutObjectCommand(input))), { abortSignal: signal }),
     );
     return answer.ETag ?? '';
   }
 
   /** An overwrite that S3 will refuse must not cost the object that stays its index. */
-  async #checkObject(): Promise<void> {
-    const { IfMatch, IfNoneMatch } = this.#options.params;
-    if (IfMatch !== undefined) await this.#head({ IfMatch });
+  async #checkObject({ IfMatch, IfNoneMatch }: WriteCondition): Promise<void> {
+    if (IfMatch !== undefined) await this.#head({ IfMatch }, 'conditional-write');
     if (IfNoneMatch === undefined) return;
-    const there = await this.#head({}).then(
+    const there = await this.#head({}, 'conditional-write').then(
       () => true,
       (error: unknown) => {
         if (error instanceof SealpipeError && error.code === 'ERR_SEALPIPE_OBJECT_NOT_FOUND') return false;
@@ -165,15 +169,22 @@ export class SegmentIndexFile {
     });
   }
 
-  async #head(condition: { IfMatch?: string }): Promise<void> {
+  async #head(
+    condition: { IfMatch?: string },
+    precondition: NonNullable<S3FailureContext['precondition']>,
+  ): Promise<void> {
     const { client, params } = this.#options;
     const input = { ...this.#address(), Key: params.Key, ...condition };
-    await this.#send('HeadObject', params.Key, (signal) =>
+    await this.#send('HeadObject', { key: params.Key, precondition }, (signal) =>
       client.send(withoutSdkRetries(new HeadObjectCommand(input)), { abortSignal: signal }),
     );
   }
 
-  async #send<T>(operation: string, key: string, send: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  async #send<T>(
+    operation: string,
+    context: Pick<S3FailureContext, 'key' | 'precondition'>,
+    send: (signal: AbortSignal) => Promise<T>,
+  ): Promise<T> {
     const { attempts, timeout, signal, onRetry, params } = this.#options;
     try {
       return await retrySends(() => withDeadline(send, { timeout, signal, what: operation }), {
@@ -182,8 +193,7 @@ export class SegmentIndexFile {
         onRetry,
       });
     } catch (cause) {
-      const precondition = operation === 'HeadObject' && params.IfMatch === undefined ? 'changed' : 'conditional-write';
-      throw s3Failure(cause, { operation, bucket: params.Bucket, key, precondition, fields: { attempts } });
+      throw s3Failure(cause, { operation, bucket: params.Bucket, ...context, fields: { attempts } });
     }
   }
 

@@ -108,10 +108,9 @@ function checkSides(options: PutOptions): void {
     throw new UsageError(
       '--client-side none leaves encryption to S3: say how (--sse SSE-S3, SSE-KMS, DSSE-KMS or SSE-C)',
     );
-  const { format, storage, commitmentPolicy, encryptionContext, materialsDescription } = options;
-  const ours = Object.entries({ format, storage, commitmentPolicy, encryptionContext, materialsDescription }).find(
-    ([, value]) => value !== undefined,
-  );
+  const { format, storage, commitmentPolicy, encryptionContext, materialsDescription, segmentIndex } = options;
+  const given = { format, storage, commitmentPolicy, encryptionContext, materialsDescription, segmentIndex };
+  const ours = Object.entries(given).find(([, value]) => value !== undefined);
   if (ours !== undefined)
     throw new UsageError(
       `--${ours[0].replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)} is about encryption on this side, which --client-side none switches off`,
@@ -127,7 +126,8 @@ async function openUploads(
   const { client } = session;
   const serverSide = await writeEncryption(options, { warn, confidential: session.confidential });
   if (options.clientSide === 'none')
-    return (params, upload) => plaintextUpload({ client, params: { ...params, ...serverSide }, ...upload });
+    return (params, { segmentIndex: _, ...upload }) =>
+      plaintextUpload({ client, params: { ...params, ...serverSide }, ...upload });
   const keyring = await openKeyring({ options, session, direction: 'encrypt', warn });
   const { encryptionContext, materialsDescription } = options;
   const s3 = new EncryptedS3({ client, keyring, ...setting, encryptionContext });
@@ -140,8 +140,18 @@ async function uploadOne(
 ): Promise<void> {
   const { options, session, startUpload, context } = run;
   const { name, body, target } = source;
-  const { partSize, queueSize, workers, partAttempts, restarts, expectSize, metadata, contentType, ifNoneMatch } =
-    options;
+  const {
+    partSize,
+    queueSize,
+    workers,
+    partAttempts,
+    restarts,
+    expectSize,
+    metadata,
+    contentType,
+    ifNoneMatch,
+    segmentIndex,
+  } = options;
   const started = performance.now();
   const kmsCalls = session.kmsCalls;
   const journal = await journalOf(source, options);
@@ -162,6 +172,7 @@ async function uploadOne(
       partAttempts,
       restarts,
       journal,
+      segmentIndex,
       signal: context.signal,
     },
   );

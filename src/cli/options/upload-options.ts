@@ -15,6 +15,7 @@ export interface UploadCommandOptions {
   readonly metadata?: Record<string, string>;
   readonly contentType?: string;
   readonly ifNoneMatch?: boolean;
+  readonly segmentIndex?: boolean;
 }
 
 const group = 'Upload:';
@@ -62,6 +63,10 @@ export function addUploadOptions(command: Command): Command {
   );
   add('--metadata <name=value>', 'user metadata, stored in the clear (repeatable)', collectPair('--metadata'));
   add('--content-type <type>', 'media type of the object');
+  add(
+    '--segment-index',
+    'store a segment index beside the object (.key.segments): makes parts of it authentic when they are read',
+  );
   add('--if-none-match', 'only where no object is there yet');
   return command;
 }

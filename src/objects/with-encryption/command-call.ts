@@ -11,6 +11,8 @@ export interface EncryptingClient {
   readonly plain: S3Client;
   readonly uploads: UploadRegistry;
   readonly partSize: number | undefined;
+  /** Bytes of a segment, where a segment index is written. */
+  readonly segmentSize: number | undefined;
   readonly contents: 'gcm' | undefined;
   readonly reading: Pick<GetOptions, 'release' | 'maxBuffered' | 'idleTimeout'>;
 }

@@ -19,6 +19,7 @@ import { findWritten } from '../../multipart/upload-outcome.ts';
 import { base64Crc, type UploadParams } from '../../multipart/upload-requests.ts';
 import { withLeanBody } from '../../s3-command.ts';
 import { type CommandCall, type EncryptingClient, withoutChecksums } from './command-call.ts';
+import { indexBuilder, prepareIndex } from './index-writing.ts';
 import { verifyPlaintextChecksums, withoutPlaintextChecksums } from './plaintext-checksums.ts';
 import { bodyLength, readBody } from './request-body.ts';
 
@@ -29,14 +30,18 @@ export async function createMultipartUpload(
 ): Promise<CreateMultipartUploadCommandOutput> {
   const { keyring, suite, storage, encryptionContext } = client.setting;
   const { Bucket, Key } = input;
-  const { contentKey, envelope } = await createContentKey({
+  // The upload outlives this call, and so its signal.
+  const writing = await prepareIndex(client, input, {});
+  const { contentKey, derived, envelope } = await createContentKey({
     keyring,
     suite,
     encryptionContext,
     bucket: Bucket,
     key: Key,
+    derive: writing?.derive,
     signal,
   });
+  const index = writing && indexBuilder(writing, { derived, envelope });
   const { metadata, instructionFile } = divideEnvelope(envelope, storage);
   const changed: CreateMultipartUploadCommandInput = {
     ...withoutPlaintextChecksums(input),
@@ -47,7 +52,7 @@ export async function createMultipartUpload(
   const key = `${Key}${defaultInstructionSuffix}`;
   const instructions =
     instructionFile &&
-    // The upload outlives this call, and so its signal.
+    // Without its signal, too.
     new InstructionFileSwap({
       client: client.plain,
       params: input as UploadParams,
@@ -57,10 +62,17 @@ export async function createMultipartUpload(
     });
   await instructions?.prepare();
   const output = await forward(changed);
-  const multipart = new ClientMultipart({ contentKey, partSize: client.partSize, place: `s3://${Bucket}/${Key}` });
+  const place = `s3://${Bucket}/${Key}`;
+  const multipart = new ClientMultipart({ contentKey, partSize: client.partSize, place, index });
   client.uploads.add(
     { Bucket, Key, UploadId: output.UploadId },
-    { multipart, instructions, fullObjectChecksum: output.ChecksumType === 'FULL_OBJECT', identity: metadata },
+    {
+      multipart,
+      instructions,
+      indexFile: writing?.file,
+      fullObjectChecksum: output.ChecksumType === 'FULL_OBJECT',
+      identity: metadata,
+    },
   );
   return output;
 }
@@ -100,7 +112,7 @@ export async function completeMultipartUpload(
   client: EncryptingClient,
   { input, forward, signal }: CommandCall<CompleteMultipartUploadCommandInput, CompleteMultipartUploadCommandOutput>,
 ): Promise<CompleteMultipartUploadCommandOutput> {
-  const { multipart, instructions, fullObjectChecksum, identity } = client.uploads.get(
+  const { multipart, instructions, indexFile, fullObjectChecksum, identity } = client.uploads.get(
     input,
     'CompleteMultipartUpload',
   );
@@ -117,13 +129,16 @@ export async function completeMultipartUpload(
     ...(fullObjectChecksum ? { ChecksumCRC32: base64Crc(crc32), ChecksumType: 'FULL_OBJECT' } : {}),
   };
   await instructions?.publish();
+  const index = multipart.segmentIndex();
   let output: CompleteMultipartUploadCommandOutput;
   try {
+    if (index !== undefined) await indexFile?.publish(index, input);
     output = await forward(changed);
   } catch (error) {
     const storedLength = parts.reduce((sum, { length }) => sum + length, 0);
     const there = await findWritten(client.plain, input as UploadParams, { identity, storedLength, crc32 });
     if (there === undefined) {
+      await indexFile?.withdraw();
       await instructions?.rollBack();
       throw error;
     }

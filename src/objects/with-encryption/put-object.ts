@@ -5,6 +5,7 @@ import type { PutObjectCommandInput, PutObjectCommandOutput } from '@aws-sdk/cli
 import { ContentEncryptor, slices } from '../../crypto/content-cipher.ts';
 import { type ContentKey, wipe } from '../../crypto/content-key.ts';
 import { releaseMemory } from '../../crypto/release-memory.ts';
+import type { SegmentIndexBuilder } from '../../crypto/segment-index-builder.ts';
 import { SealpipeError } from '../../errors.ts';
 import { defaultInstructionSuffix } from '../../format/envelope.ts';
 import { divideEnvelope, joinMetadata } from '../../format/write-envelope.ts';
@@ -12,7 +13,10 @@ import { createContentKey } from '../../keyrings/open-content-key.ts';
 import { InstructionFileSwap } from '../../multipart/instruction-file-swap.ts';
 import { base64Crc, type UploadParams } from '../../multipart/upload-requests.ts';
 import { createEncryptStream } from '../../streams/encrypt-stream.ts';
+import type { SegmentIndexFile } from '../segment-index-file.ts';
+import { assertNoIndexKey } from '../segment-index-key.ts';
 import { type CommandCall, type EncryptingClient, withoutChecksums } from './command-call.ts';
+import { indexBuilder, prepareIndex } from './index-writing.ts';
 import { hasPlaintextChecksum, verifyPlaintextChecksums, withoutPlaintextChecksums } from './plaintext-checksums.ts';
 import { bodyLength, bytesInMemory, readBody, streamOf } from './request-body.ts';
 
@@ -34,19 +38,26 @@ export async function putObject(
   }
   const { keyring, suite, encryptionContext } = client.setting;
   const names = { bucket: input.Bucket, key: input.Key };
+  assertNoIndexKey(input);
   if (bytesInMemory(input.Body) === undefined && length > collectedLength) return putStream(client, call, length);
   const plaintext = await readBody(input.Body, length);
   verifyPlaintextChecksums(input, plaintext);
-  const { contentKey, envelope } = await createContentKey({
+  const writing = await prepareIndex(client, input, { length, signal });
+  const { contentKey, derived, envelope } = await createContentKey({
     keyring,
     suite,
     encryptionContext,
     length,
     ...names,
+    derive: writing?.derive,
     signal,
   });
-  const { stored, crc } = encryptWhole(contentKey, plaintext);
-  return store(client, call, envelope, { Body: stored, ContentLength: stored.length, ChecksumCRC32: base64Crc(crc) });
+  const builder = writing && indexBuilder(writing, { derived, envelope, length });
+  const { stored, crc } = encryptWhole(contentKey, plaintext, builder);
+  const index = writing && builder && { file: writing.file, bytes: builder.finish(length) };
+  builder?.close();
+  const body = { Body: stored, ContentLength: stored.length, ChecksumCRC32: base64Crc(crc) };
+  return store(client, call, envelope, body, index);
 }
 
 /** A long stream is encrypted as it goes. The SDK cannot send it again. */
@@ -60,6 +71,12 @@ async function putStream(
     throw new SealpipeError(
       'COMMAND_REFUSED',
       `a checksum of the plaintext was given for a stream of ${length} bytes, which is not held to be compared: leave it out (the tag proves more), or use EncryptedS3.upload`,
+    );
+  }
+  if (client.segmentSize !== undefined) {
+    throw new SealpipeError(
+      'COMMAND_REFUSED',
+      `a stream of ${length} bytes was to be put with a segment index, which has to be stored before the object, when its bytes are not known yet: use EncryptedS3.upload, or Upload of @aws-sdk/lib-storage`,
     );
   }
   const { keyring, suite, encryptionContext } = client.setting;
@@ -82,6 +99,7 @@ async function store(
   { input, forward, signal }: CommandCall<PutObjectCommandInput, PutObjectCommandOutput>,
   envelope: Record<string, string>,
   body: Pick<PutObjectCommandInput, 'Body' | 'ContentLength' | 'ChecksumCRC32'>,
+  index?: { readonly file: SegmentIndexFile; readonly bytes: Buffer },
 ): Promise<PutObjectCommandOutput> {
   const { metadata, instructionFile } = divideEnvelope(envelope, setting.storage);
   const changed = {
@@ -102,17 +120,24 @@ async function store(
   await instructions?.prepare();
   await instructions?.publish();
   try {
+    await index?.file.publish(index.bytes);
     return withoutChecksums(await forward(changed));
   } catch (error) {
+    await index?.file.withdraw();
     await instructions?.rollBack();
     throw error;
   }
 }
 
-function encryptWhole(contentKey: ContentKey, plaintext: Uint8Array): { stored: Buffer; crc: number } {
+function encryptWhole(
+  contentKey: ContentKey,
+  plaintext: Uint8Array,
+  index: SegmentIndexBuilder | undefined,
+): { stored: Buffer; crc: number } {
   const encryptor = new ContentEncryptor(contentKey);
   wipe(contentKey.key);
   const stored = Buffer.allocUnsafeSlow(plaintext.length + 16);
+  const macs = index?.macs(0);
   let filled = 0;
   let crc = 0;
   const append = (bytes: Buffer): void => {
@@ -123,9 +148,11 @@ function encryptWhole(contentKey: ContentKey, plaintext: Uint8Array): { stored: 
   for (const slice of slices(plaintext, 64 * 1024)) {
     const ciphertext = encryptor.update(slice);
     append(ciphertext);
+    macs?.update(ciphertext);
     releaseMemory(ciphertext);
   }
   append(encryptor.final());
+  if (macs !== undefined) index?.add(0, macs.final());
   return { stored, crc };
 }
 

@@ -3,11 +3,14 @@ import { SealpipeError } from '../../errors.ts';
 import type { StringMap } from '../../format/string-map.ts';
 import type { ClientMultipart } from '../../multipart/client-multipart.ts';
 import type { InstructionFileSwap } from '../../multipart/instruction-file-swap.ts';
+import type { SegmentIndexFile } from '../segment-index-file.ts';
 
 /** One upload in progress. */
 export interface ClientUpload {
   readonly multipart: ClientMultipart;
   readonly instructions: InstructionFileSwap | undefined;
+  /** Where the segment index goes, if one is made. */
+  readonly indexFile: SegmentIndexFile | undefined;
   readonly fullObjectChecksum: boolean;
   /** The envelope's share of the metadata: tells the object as ours. */
   readonly identity: StringMap;

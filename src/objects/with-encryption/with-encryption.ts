@@ -1,10 +1,12 @@
 import type { S3Client } from '@aws-sdk/client-s3';
+import { assertSegmentSize } from '../../crypto/segment-index.ts';
 import { SealpipeError } from '../../errors.ts';
 import type { EnvelopeStorage } from '../../format/envelope.ts';
 import type { ReadPolicy } from '../../format/read-policy.ts';
 import type { StringMap } from '../../format/string-map.ts';
 import type { WritableSuiteName } from '../../format/suites.ts';
 import type { Keyring } from '../../keyrings/keyring.ts';
+import { type SegmentIndexOptions, wantedSegmentSize } from '../../multipart/encrypted-upload.ts';
 import { maxPartSize } from '../../multipart/part-sizes.ts';
 import { leanRequest } from '../../s3-command.ts';
 import type { ReleaseRule } from '../../streams/decrypt-stream.ts';
@@ -29,6 +31,11 @@ export interface WithEncryptionOptions extends ReadPolicy {
   readonly contents?: 'gcm' | undefined;
   /** Size of all parts but the last of multipart uploads. With it parts can be begun in any order; default: in order of their numbers. */
   readonly partSize?: number | undefined;
+  /**
+   * Writes a segment index beside each object, which makes ranges of it authentic (docs/segment-index.md). Parts of multipart uploads then
+   * have to begin with a segment. Default: none.
+   */
+  readonly segmentIndex?: boolean | SegmentIndexOptions | undefined;
   /** As in `EncryptedS3.get`. Default `authenticated`. */
   readonly release?: ReleaseRule | undefined;
   readonly maxBuffered?: number | undefined;
@@ -103,16 +110,20 @@ export function withEncryption(client: S3Client, options: WithEncryptionOptions)
     idleTimeout,
     maxUploads = 1000,
     uploadMaxAgeMs = 86_400_000,
+    segmentIndex,
     ...setting
   } = options;
   if (partSize !== undefined && (!Number.isSafeInteger(partSize) || partSize < 1 || partSize > maxPartSize)) {
     throw new RangeError(`partSize is ${partSize}, expected the bytes of all parts but the last`);
   }
+  const segmentSize = wantedSegmentSize(segmentIndex);
+  if (segmentSize !== undefined) assertSegmentSize(segmentSize);
   const encrypting: EncryptingClient = {
     setting: objectSetting({ ...setting, client }),
     plain: client,
     uploads: new UploadRegistry({ maxUploads, maxAgeMs: uploadMaxAgeMs }),
     partSize,
+    segmentSize,
     contents,
     reading: { release, maxBuffered, idleTimeout },
   };

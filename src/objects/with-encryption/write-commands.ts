@@ -21,6 +21,8 @@ import { InstructionFileSwap } from '../../multipart/instruction-file-swap.ts';
 import type { UploadParams } from '../../multipart/upload-requests.ts';
 import { findCompanions } from '../delete-objects.ts';
 import { fetchInstructionFile, readObjectEnvelope } from '../object-envelope.ts';
+import { SegmentIndexCopy } from '../segment-index-copy.ts';
+import { assertNoIndexKey } from '../segment-index-key.ts';
 import type { CommandCall, EncryptingClient } from './command-call.ts';
 
 export async function deleteObject(
@@ -94,6 +96,7 @@ export async function copyObject(
   { plain, setting }: EncryptingClient,
   { input, forward, signal }: CommandCall<CopyObjectCommandInput, CopyObjectCommandOutput>,
 ): Promise<CopyObjectCommandOutput> {
+  assertNoIndexKey(input);
   const source = parseCopySource(input.CopySource ?? '');
   const address = {
     ...source,
@@ -122,7 +125,8 @@ export async function copyObject(
       ? { Metadata: joinMetadata(input.Metadata ?? {}, envelopeMetadata(metadata)) }
       : {};
   const changed = { ...input, ...pinned, ...replaced };
-  if (envelope.storage === 'metadata') return forward(changed);
+  const index = new SegmentIndexCopy({ client: plain, source, input, signal });
+  if (envelope.storage === 'metadata') return index.around(() => forward(changed));
   const suffix = setting.policy.instructionSuffix ?? defaultInstructionSuffix;
   const file = await fetchInstructionFile({ client: plain, address, signal }, `${source.Key}${suffix}`);
   const content = { ...parseInstructionFile(file ?? new Uint8Array(0)) };
@@ -136,7 +140,7 @@ export async function copyObject(
   await swap.prepare();
   await swap.publish();
   try {
-    return await forward(changed);
+    return await index.around(() => forward(changed));
   } catch (error) {
     await swap.rollBack();
     throw error;
