@@ -16,11 +16,13 @@ import {
   deleteObjects,
 } from './delete-objects.ts';
 import { type DownloadOptions, type DownloadResult, downloadObject } from './download-object.ts';
+import type { EncryptedObject } from './encrypted-object.ts';
 import { type GetOptions, type GetParams, type GetResult, getObject } from './get-object.ts';
 import { type HeadOptions, type HeadResult, headObject } from './head-object.ts';
 import { type ListEntry, type ListOptions, type ListParams, listObjects } from './list-objects.ts';
 import { ObjectReadStream } from './object-read-stream.ts';
 import { type ObjectAddress, type ObjectSetting, objectSetting } from './object-setting.ts';
+import { type OpenOptions, type OpenParams, openObject } from './open-object.ts';
 
 export interface EncryptedS3Options extends ReadPolicy {
   /** Every request goes through this client; it is not changed, and not destroyed. */
@@ -87,6 +89,14 @@ export class EncryptedS3 {
   /** Downloads one object to a file, which appears when its content has been authenticated, and not before. */
   download(params: GetParams, path: string, options: DownloadOptions = {}): Promise<DownloadResult> {
     return downloadObject(this.#setting, params, path, options);
+  }
+
+  /**
+   * Opens one object for random access: envelope, exact length, ETag and tail from one GET, one unwrapped key however many reads.
+   * @throws SealpipeError
+   */
+  open(params: OpenParams, options: OpenOptions = {}): Promise<EncryptedObject> {
+    return openObject(this.#setting, params, options);
   }
 
   /** Lengths, envelope and metadata of one object, at one HEAD. */
