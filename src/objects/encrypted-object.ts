@@ -67,6 +67,11 @@ export interface PartOptions extends ReadOptions {
   readonly end?: number | undefined;
 }
 
+export interface PartDownloadOptions extends PartOptions {
+  /** Told of the plaintext bytes that have arrived so far. */
+  readonly onProgress?: ((loaded: number) => void) | undefined;
+}
+
 const MiB = 1024 * 1024;
 
 /**
@@ -130,6 +135,11 @@ export class EncryptedObject implements RangeSource, AsyncDisposable {
     this.#reader.pin(pinned.start, pinned.bytes);
   }
 
+  /** Requests so far that had to be made again, or for the rest of one that broke off. */
+  get retries(): number {
+    return this.#opened.stored.tally?.retries ?? 0;
+  }
+
   /**
    * The bytes of [start, end).
    * @throws RangeError for what is no range within the content
@@ -178,16 +188,21 @@ export class EncryptedObject implements RangeSource, AsyncDisposable {
   }
 
   /** Writes the content, or a part of it, to a file, which appears when all of it is there. On any failure nothing is left. */
-  async download(path: string, part: PartOptions = {}): Promise<{ bytes: number }> {
+  async download(path: string, part: PartDownloadOptions = {}): Promise<{ bytes: number }> {
     const { start = 0, end = this.size, signal } = part;
     assertRange({ start, end }, this.size);
     this.#assertAuthenticated();
     const target = await TargetFile.create(path);
     try {
-      for await (const chunk of this.createReadStream(part) as AsyncIterable<Buffer>) await target.write(chunk);
+      let bytes = 0;
+      for await (const chunk of this.createReadStream(part) as AsyncIterable<Buffer>) {
+        await target.write(chunk);
+        bytes += chunk.length;
+        part.onProgress?.(bytes);
+      }
       throwIfAborted(signal);
       await target.commit();
-      return { bytes: end - start };
+      return { bytes };
     } catch (error) {
       await target.discard();
       throw error;

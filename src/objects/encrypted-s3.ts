@@ -23,6 +23,7 @@ import { type ListEntry, type ListOptions, type ListParams, listObjects } from '
 import { ObjectReadStream } from './object-read-stream.ts';
 import { type ObjectAddress, type ObjectSetting, objectSetting } from './object-setting.ts';
 import { type OpenOptions, type OpenParams, openObject } from './open-object.ts';
+import { ProbedLengths } from './probed-lengths.ts';
 
 export interface EncryptedS3Options extends ReadPolicy {
   /** Every request goes through this client; it is not changed, and not destroyed. */
@@ -42,6 +43,8 @@ export interface EncryptedS3Options extends ReadPolicy {
  */
 export class EncryptedS3 {
   readonly #setting: ObjectSetting;
+  /** What `list` has found out so far. */
+  readonly #lengths = new ProbedLengths();
 
   /**
    * @throws TypeError when client or keyring is missing
@@ -106,7 +109,7 @@ export class EncryptedS3 {
 
   /** The objects under a prefix, with plaintext lengths; instruction files are hidden beside their objects. */
   list(params: ListParams, options: ListOptions = {}): AsyncIterable<ListEntry> {
-    return listObjects(this.#setting, params, options);
+    return listObjects(this.#setting, params, options, this.#lengths);
   }
 
   /** Deletes one object and its instruction file. */

@@ -156,6 +156,7 @@ class Opening {
       size: range.size,
       etag: answer.ETag,
       idleTimeout: this.#options.idleTimeout ?? 60_000,
+      tally: { retries: 0 },
     };
     const [bytes, keys] = await this.#bytesAndKeys(stored, { answer, range, envelope });
     const { contentKey, derived = [] } = keys ?? {};

@@ -22,6 +22,8 @@ export interface StoredObject {
   readonly etag: string | undefined;
   /** Milliseconds without a byte, while one is waited for, after which a connection counts as broken. */
   readonly idleTimeout: number;
+  /** Counts the requests that had to be made again, or for the rest of one that broke off. */
+  readonly tally?: { retries: number } | undefined;
 }
 
 /** Stored bytes [start, end). */
@@ -67,6 +69,7 @@ export async function fetchStoredRange(
     if (at === end) return chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks);
     assertNotAborted(signal);
     answer = undefined;
+    if (object.tally !== undefined) object.tally.retries += 1;
     failuresInRow = at > before ? 1 : failuresInRow + 1;
     if (failuresInRow > maxFailuresInRow) throw givenUp(address, at, failure);
     // The first break is mended at once; it is the ones after that which mean trouble.

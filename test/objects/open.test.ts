@@ -396,7 +396,7 @@ describe('reading', () => {
           ]);
           for (const [i, { start, end }] of wanted.entries()) {
             same(each[i] as Uint8Array, part.subarray(start, end));
-            same((many)[i] as Uint8Array, part.subarray(start, end));
+            same(many[i] as Uint8Array, part.subarray(start, end));
             same(await bytesOf(object.createReadStream({ start, end })), part.subarray(start, end));
           }
         } finally {
