@@ -16,17 +16,21 @@ import {
   deleteObjects,
 } from './delete-objects.ts';
 import { type DownloadOptions, type DownloadResult, downloadObject } from './download-object.ts';
+import type { EncryptedObject } from './encrypted-object.ts';
 import { type GetOptions, type GetParams, type GetResult, getObject } from './get-object.ts';
 import { type HeadOptions, type HeadResult, headObject } from './head-object.ts';
 import { type ListEntry, type ListOptions, type ListParams, listObjects } from './list-objects.ts';
 import { ObjectReadStream } from './object-read-stream.ts';
 import { type ObjectAddress, type ObjectSetting, objectSetting } from './object-setting.ts';
+import { type OpenOptions, type OpenParams, openObject } from './open-object.ts';
+import { ProbedLengths } from './probed-lengths.ts';
 import {
   type CreateSegmentIndexOptions,
   createSegmentIndex,
   type SegmentIndexParams,
   type SegmentIndexResult,
 } from './segment-index-creation.ts';
+import { startSegmentIndex } from './segment-index-reader.ts';
 
 export interface EncryptedS3Options extends ReadPolicy {
   /** Every request goes through this client; it is not changed, and not destroyed. */
@@ -46,6 +50,8 @@ export interface EncryptedS3Options extends ReadPolicy {
  */
 export class EncryptedS3 {
   readonly #setting: ObjectSetting;
+  /** What `list` has found out so far. */
+  readonly #lengths = new ProbedLengths();
 
   /**
    * @throws TypeError when client or keyring is missing
@@ -103,6 +109,14 @@ export class EncryptedS3 {
     return createSegmentIndex(this.#setting, params, options);
   }
 
+  /**
+   * Opens one object for random access: envelope, exact length, ETag and tail from one GET, one unwrapped key however many reads.
+   * @throws SealpipeError
+   */
+  open(params: OpenParams, options: OpenOptions = {}): Promise<EncryptedObject> {
+    return openObject(this.#setting, params, options, startSegmentIndex);
+  }
+
   /** Lengths, envelope and metadata of one object, at one HEAD. */
   head(params: ObjectAddress, options: HeadOptions = {}): Promise<HeadResult> {
     return headObject(this.#setting, params, options);
@@ -110,7 +124,7 @@ export class EncryptedS3 {
 
   /** The objects under a prefix, with plaintext lengths; instruction files and segment indexes are hidden beside their objects. */
   list(params: ListParams, options: ListOptions = {}): AsyncIterable<ListEntry> {
-    return listObjects(this.#setting, params, options);
+    return listObjects(this.#setting, params, options, this.#lengths);
   }
 
   /** Deletes one object with its instruction file and segment index. */
