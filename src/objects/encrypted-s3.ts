@@ -17,7 +17,7 @@ import {
 } from './delete-objects.ts';
 import { type DownloadOptions, type DownloadResult, downloadObject } from './download-object.ts';
 import type { EncryptedObject } from './encrypted-object.ts';
-import { type GetOptions, type GetParams, type GetResult, getObject } from './get-object.ts';
+import type { GetOptions, GetParams, GetResult } from './get-object.ts';
 import { type HeadOptions, type HeadResult, headObject } from './head-object.ts';
 import { type ListEntry, type ListOptions, type ListParams, listObjects } from './list-objects.ts';
 import { ObjectReadStream } from './object-read-stream.ts';
@@ -31,6 +31,7 @@ import {
   type SegmentIndexResult,
 } from './segment-index-creation.ts';
 import { startSegmentIndex } from './segment-index-reader.ts';
+import { getAuthenticated } from './segment-index-stream.ts';
 
 export interface EncryptedS3Options extends ReadPolicy {
   /** Every request goes through this client; it is not changed, and not destroyed. */
@@ -81,11 +82,12 @@ export class EncryptedS3 {
 
   /**
    * Reads one object: one GET, no HEAD, one unwrapped key. Rejects when there is no such object or its key does not open; that
-   * the content is authentic is known at the end of `body`, or before its first byte (`release`).
+   * the content is authentic is known at the end of `body`, or before its first byte (`release`), or before that of each segment where
+   * an object has an index and does not fit `maxBuffered`: that costs a GET more, and one of the index.
    * @throws SealpipeError
    */
   get(params: GetParams, options: GetOptions = {}): Promise<GetResult> {
-    return getObject(this.#setting, params, options);
+    return getAuthenticated(this.#setting, params, options);
   }
 
   /** A Readable over one object's plaintext. It asks S3 when it is first read. */

@@ -20,7 +20,10 @@ export type GetParams = ObjectAddress & {
 export interface GetOptions {
   /** The encryption context that the object was written with. Default: that of the EncryptedS3, else the empty one. */
   readonly encryptionContext?: StringMap | undefined;
-  /** When plaintext comes out. Default `authenticated`: after the tag of the whole object, held in memory up to `maxBuffered`. */
+  /**
+   * When plaintext comes out. Default `authenticated`: after the tag of the whole object, held in memory up to `maxBuffered`; of a larger
+   * one with a segment index, each segment once it is verified.
+   */
   readonly release?: ReleaseRule | undefined;
   /** Default 64 MiB. */
   readonly maxBuffered?: number | undefined;

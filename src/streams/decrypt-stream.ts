@@ -210,7 +210,7 @@ function bufferLimit(length: number, limit: number): SealpipeError {
   return new SealpipeError(
     'BUFFER_LIMIT',
     `the object has ${length} bytes or more, and at most ${limit} are held back until the tag is verified: ` +
-      "download it to a file, raise maxBuffered, or take plaintext before its authentication by name (release: 'delayed', --release delayed)",
+      "download it to a file, make a segment index of it (sealpipe index), raise maxBuffered, or take plaintext before its authentication by name (release: 'delayed', --release delayed)",
   );
 }
 

@@ -195,3 +195,53 @@ describe('an object without a usable index', () => {
     await object.close();
   });
 });
+
+describe('a stream of a whole object that is too large to be held back', () => {
+  const maxBuffered = 100_000;
+
+  test('comes out segment by segment where there is an index, at one key', async () => {
+    const counts = await endpoint.requestsOf(async () => {
+      const { body, plaintextSize, exact, envelope } = await endpoint
+        .encrypted()
+        .get({ Bucket, Key: 'object' }, { maxBuffered });
+      assert.deepEqual([plaintextSize, exact, envelope?.format], [content.length, true, 'V3']);
+      assert.ok((await bytesOf(body)).equals(content));
+      assert.ok(
+        (await bytesOf(endpoint.encrypted().createReadStream({ Bucket, Key: 'object' }, { maxBuffered }))).equals(
+          content,
+        ),
+      );
+    });
+    assert.equal(counts['KMS.Decrypt'], 2);
+  });
+
+  test('never gives out a byte of a segment that was altered, and all of those before it', async () => {
+    await put('late');
+    const { body, metadata } = await endpoint.stored('late');
+    const at = 200 * segmentSize + 5;
+    body.writeUInt8(body.readUInt8(at) ^ 1, at);
+    await endpoint.store('late', body, metadata);
+    const { body: stream } = await endpoint.encrypted().get({ Bucket, Key: 'late' }, { maxBuffered });
+    let given = 0;
+    const reading = (async () => {
+      for await (const chunk of stream as AsyncIterable<Buffer>) {
+        assert.ok(chunk.equals(content.subarray(given, given + chunk.length)));
+        given += chunk.length;
+      }
+    })();
+    assert.equal(await failure(reading), 'ERR_SEALPIPE_AUTHENTICATION_FAILED');
+    assert.ok(given <= 200 * segmentSize);
+  });
+
+  test('is refused without one, before a key is asked for twice, and what fits asks for none', async () => {
+    await endpoint.encrypted().upload({ Bucket, Key: 'large', Body: content }).done();
+    assert.equal(
+      await failure(endpoint.encrypted().get({ Bucket, Key: 'large' }, { maxBuffered })),
+      'ERR_SEALPIPE_BUFFER_LIMIT',
+    );
+    const counts = await endpoint.requestsOf(async () =>
+      bytesOf((await endpoint.encrypted().get({ Bucket, Key: 'object' })).body),
+    );
+    assert.deepEqual(counts, { GetObject: 1, 'KMS.Decrypt': 1 });
+  });
+});

@@ -6,7 +6,7 @@ export const catCommand: CommandFactory = defineCommand<ReadingOptions>({
   name: 'cat',
   operands: '<s3://bucket/key>',
   description:
-    'Decrypts an object to stdout: not a byte of it before the whole object was verified, unless --release delayed asks for that.',
+    'Decrypts an object to stdout: not a byte of it before the whole object was verified, or, of one too large for --max-buffered that has a segment index, before its segment was; unless --release delayed asks for that.',
   help: {
     Examples: [
       'sealpipe cat s3://bucket/notes.txt --kms-key-id alias/my-key',
