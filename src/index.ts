@@ -47,6 +47,7 @@ export type {
   SegmentIndexParams,
   SegmentIndexResult,
 } from './objects/segment-index-creation.ts';
+export type { SegmentIndexDescription } from './objects/segment-index-description.ts';
 export { type WithEncryptionOptions, withEncryption } from './objects/with-encryption/with-encryption.ts';
 export type { ByteRange } from './readers/byte-range.ts';
 export type { ReadOptions } from './readers/cached-ranges.ts';

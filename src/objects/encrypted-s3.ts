@@ -30,6 +30,7 @@ import {
   type SegmentIndexParams,
   type SegmentIndexResult,
 } from './segment-index-creation.ts';
+import { describeSegmentIndex, type SegmentIndexDescription } from './segment-index-description.ts';
 import { startSegmentIndex } from './segment-index-reader.ts';
 import { getAuthenticated } from './segment-index-stream.ts';
 
@@ -117,6 +118,11 @@ export class EncryptedS3 {
    */
   open(params: OpenParams, options: OpenOptions = {}): Promise<EncryptedObject> {
     return openObject(this.#setting, params, options, startSegmentIndex);
+  }
+
+  /** What can be told without a key of the index of an object that was looked at: one GET of 64 bytes. Undefined: it has none. */
+  describeSegmentIndex(head: HeadResult, { signal }: HeadOptions = {}): Promise<SegmentIndexDescription | undefined> {
+    return describeSegmentIndex(this.#setting, head, signal);
   }
 
   /** Lengths, envelope and metadata of one object, at one HEAD. */

@@ -53,6 +53,8 @@ export interface FoundSegmentIndex {
   readonly key: string;
   readonly etag: string;
   readonly trailer: Uint8Array;
+  /** Bytes of the whole index; NaN where S3 did not say. */
+  readonly size: number;
 }
 
 export class SegmentIndexFile {
@@ -235,6 +237,7 @@ export async function lookForIndex(
       Body,
       ETag = '',
       ContentLength,
+      ContentRange = '',
     } = await client.send(withoutResponseChecksum(command), {
       ...(signal && { abortSignal: signal }),
     });
@@ -243,7 +246,8 @@ export async function lookForIndex(
       return 'foreign';
     }
     const trailer = (await Body?.transformToByteArray()) ?? new Uint8Array(0);
-    return isTrailer(trailer) ? { key, etag: ETag, trailer } : 'foreign';
+    const size = Number(ContentRange.slice(ContentRange.lastIndexOf('/') + 1) || Number.NaN);
+    return isTrailer(trailer) ? { key, etag: ETag, trailer, size } : 'foreign';
   } catch (cause) {
     const { statusCode, name } = describeFailure(cause);
     if (statusCode === 404 && name !== 'NoSuchBucket') return undefined;

@@ -1,4 +1,4 @@
-import type { Envelope, HeadResult } from '../../index.ts';
+import type { Envelope, HeadResult, SegmentIndexDescription } from '../../index.ts';
 import { formatByteSize } from '../byte-size.ts';
 import { type CommandFactory, defineCommand } from '../command.ts';
 import { keyKind } from '../keyring-options.ts';
@@ -51,7 +51,8 @@ export const statCommand: CommandFactory = defineCommand<StatOptions>({
       const sse = await customerKey(options, { warn: context.warn, confidential: session.confidential });
       const show = async (Key: string): Promise<void> => {
         const head = await s3.head({ Bucket: bucket, Key, ...sse }, { exact, signal });
-        const document = toDocument(head);
+        const index = await s3.describeSegmentIndex(head, { signal });
+        const document = toDocument(head, index);
         if (json) return context.output.json(document);
         for (const line of forPeople(document, head)) await context.output.line(line);
       };
@@ -66,7 +67,7 @@ export const statCommand: CommandFactory = defineCommand<StatOptions>({
   },
 });
 
-function toDocument(head: HeadResult): StatDocument {
+function toDocument(head: HeadResult, index: SegmentIndexDescription | undefined): StatDocument {
   const { bucket, key, storedSize, plaintextSize, exact, envelope, metadata, etag, versionId } = head;
   return {
     bucket,
@@ -75,7 +76,7 @@ function toDocument(head: HeadResult): StatDocument {
     plaintextSize,
     exact,
     encryption: envelope === undefined ? null : encryptionOf(envelope),
-    index: null,
+    index: index === undefined ? null : { ...index },
     sse: serverSideOf(head.answer),
     metadata,
     etag,
@@ -123,7 +124,7 @@ function serverSideOf(answer: HeadResult['answer']): StatDocument['sse'] {
 }
 
 function forPeople(document: StatDocument, { contentType, lastModified }: HeadResult): string[] {
-  const { bucket, key, plaintextSize, storedSize, exact, encryption, sse, metadata, etag, versionId } = document;
+  const { bucket, key, plaintextSize, storedSize, exact, encryption, index, sse, metadata, etag, versionId } = document;
   const rows: [string, string | undefined][] = [
     ['object', `s3://${bucket}/${key}`],
     ['size', `${exact ? '' : '≤ '}${plaintextSize} bytes (${formatByteSize(plaintextSize)}), stored ${storedSize}`],
@@ -140,7 +141,12 @@ function forPeople(document: StatDocument, { contentType, lastModified }: HeadRe
     );
   }
   rows.push(
-    ['index', 'none'],
+    [
+      'index',
+      index === null
+        ? 'none'
+        : `segments of ${formatByteSize(index.segmentSize)}${index.state === 'stale' ? ', stale: of an earlier object' : ''}`,
+    ],
     ['by S3', sse === null ? 'none named' : [sse.mode, sse.kmsKeyId].filter((part) => part !== undefined).join(', ')],
     ['metadata', pairs(metadata)],
     ['content type', contentType],
