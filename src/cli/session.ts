@@ -30,8 +30,8 @@ export class Session {
   /** The embedded endpoint, where `--local` is given. */
   readonly local: LocalFolder | undefined;
   readonly #place: PlaceOptions;
-  readonly #sends = new Map<string, number>();
   #kms: KMSClient | undefined;
+  #kmsCalls = 0;
 
   private constructor(client: S3Client, place: PlaceOptions, local: LocalFolder | undefined) {
     this.client = client;
@@ -68,19 +68,9 @@ export class Session {
     return this.#kms;
   }
 
-  /** Counts S3's requests, too. Not for uploads: parts go past the client's middleware only where it has none of its own. */
-  countRequests(): void {
-    this.#count(this.client);
-  }
-
-  /** Requests of an operation that have been sent, repeats included: `GenerateDataKey`; those of S3 where they are counted. */
-  sends(operation: string): number {
-    return this.#sends.get(operation) ?? 0;
-  }
-
   /** Requests to KMS that have been sent, repeats included. */
   get kmsCalls(): number {
-    return this.sends('GenerateDataKey') + this.sends('Decrypt');
+    return this.#kmsCalls;
   }
 
   /** Whether nobody on the way to S3 can read a request's headers. */
@@ -98,12 +88,10 @@ export class Session {
   /** Counts where every attempt passes, the SDK's own repeats too. */
   #count(client: { middlewareStack: unknown }): void {
     (client.middlewareStack as Middleware).add(
-      (next, { commandName = '' }) =>
-        (args) => {
-          const operation = commandName.replace(/Command$/, '');
-          this.#sends.set(operation, this.sends(operation) + 1);
-          return next(args);
-        },
+      (next) => (args) => {
+        this.#kmsCalls += 1;
+        return next(args);
+      },
       { name: 'sealpipeCount', step: 'deserialize', priority: 'high' },
     );
   }

@@ -135,14 +135,13 @@ export class TagFold {
    * @param length its ciphertext bytes; every segment before it had a multiple of 16
    */
   append(z: FieldElement, length: number): void {
+    // An empty one changes nothing, wherever it stands: a range may hold nothing but bytes of the tag.
+    if (length === 0) return;
     if (this.#length % blockLength !== 0)
       throw new Error('internal error: a segment follows one that does not end on a block');
-    const blocks = Math.ceil(length / blockLength);
-    if (blocks > 0) {
-      const shifted = multiply(this.#z, this.#powerOf(blocks));
-      this.#z.set(shifted);
-      shifted.fill(0);
-    }
+    const shifted = multiply(this.#z, this.#powerOf(Math.ceil(length / blockLength)));
+    this.#z.set(shifted);
+    shifted.fill(0);
     addTo(this.#z, z);
     this.#length += length;
   }

@@ -128,8 +128,11 @@ export class PartDispatch {
     const { journal } = this.#options;
     const sealed = await part.sealed;
     await journal?.intend(sealed);
-    const stored = await this.#slots.run(() => this.#requests.uploadPart(uploadId, sealed));
-    journal?.finish(stored);
+    const stored = await this.#slots.run(async () => {
+      const acknowledged = await this.#requests.uploadPart(uploadId, sealed);
+      await journal?.finish(acknowledged);
+      return acknowledged;
+    });
     this.#stored.push(stored);
     part.release();
     this.#tellStored(sealed);

@@ -63,3 +63,9 @@ function roundUp(bytes: number): number {
   const grain = MiB;
   return Math.ceil(bytes / grain) * grain;
 }
+
+/**
+ * Objects from this size on are worth waking workers for: starting a thread costs tens of milliseconds, in which the calling
+ * thread has encrypted some tens of megabytes by itself. Bytes.
+ */
+export const parallelFrom: number = 64 * 1024 * 1024;

@@ -19,7 +19,7 @@ import { resumeUpload } from './journal/resume.ts';
 import { journalKeyInfo } from './journal/upload-journal.ts';
 import { ParallelParts } from './parallel-parts.ts';
 import { PartDispatch } from './part-dispatch.ts';
-import { growingPartSize, knownPartSize } from './part-sizes.ts';
+import { growingPartSize, knownPartSize, parallelFrom } from './part-sizes.ts';
 import type { PartPlan, PartProducer } from './parts.ts';
 import { SerialParts } from './serial-parts.ts';
 import { type OpenBody, openBody, type UploadBody } from './upload-body.ts';
@@ -64,12 +64,6 @@ export interface UploadedObject extends StoredObject {
   readonly parts: number;
   readonly envelope: Record<string, string>;
 }
-
-/**
- * Objects from this size on are worth waking workers for; what is smaller is encrypted sooner on the calling thread. Bytes;
- * measured: starting two threads takes as long as encrypting some 60 MiB.
- */
-const parallelFrom = 64 * 1024 * 1024;
 
 /**
  * Runs one attempt. Rejects only after its cleaning up.

@@ -1,6 +1,12 @@
 import { SealpipeError } from '../errors.ts';
-import { type GetOptions, type GetParams, type GetResult, getObject } from './get-object.ts';
+import { parallelFrom } from '../multipart/part-sizes.ts';
+import { takeWorkers } from '../multipart/workers/worker-pool.ts';
+import { bodyOf, type GetOptions, type GetParams, type GetResult } from './get-object.ts';
 import type { ObjectSetting } from './object-setting.ts';
+import { type OpenedObject, requestObject } from './opened-object.ts';
+import { ParallelContent, type ParallelOptions } from './parallel-content.ts';
+import { checkParallelOptions, isParallel, parallelOptions } from './parallel-options.ts';
+import type { OnRetry } from './resumable-body.ts';
 import { TargetFile } from './target-file.ts';
 
 export interface DownloadOptions extends Omit<GetOptions, 'release' | 'maxBuffered'> {
@@ -8,7 +14,10 @@ export interface DownloadOptions extends Omit<GetOptions, 'release' | 'maxBuffer
   readonly onProgress?: ((progress: { readonly loaded: number; readonly total: number }) => void) | undefined;
 }
 
-export type DownloadResult = Omit<GetResult, 'body'>;
+export interface DownloadResult extends Omit<GetResult, 'body'> {
+  /** Broken connections, and failed ranges, that were asked for again. */
+  readonly retries: number;
+}
 
 /**
  * Downloads an object to a file. The file appears under its name when the whole content has been authenticated, and not
@@ -21,25 +30,55 @@ export async function downloadObject(
   path: string,
   options: DownloadOptions = {},
 ): Promise<DownloadResult> {
+  checkParallelOptions(options);
+  // Threads start while S3 and KMS are asked: they are wanted in any case.
+  if ((options.concurrency ?? 1) > 1) takeWorkers(parallelOptions(options).workers);
   // Before the request: a folder that cannot be written to should cost nothing.
   const target = await TargetFile.create(path);
   try {
-    const { body, ...result } = await getObject(setting, params, { ...options, release: 'delayed' });
-    let loaded = 0;
-    for await (const chunk of body as AsyncIterable<Buffer>) {
-      await target.write(chunk);
-      loaded += chunk.length;
-      options.onProgress?.({ loaded, total: result.plaintextSize });
-    }
+    const object = await requestObject(setting, params, { ...options, release: 'delayed' });
+    let retries = 0;
+    const onRetry: OnRetry = (retry) => {
+      retries += 1;
+      options.onRetry?.(retry);
+    };
+    const plaintextSize = await write(object, target, { ...options, onRetry });
     if (options.signal?.aborted === true) {
       throw new SealpipeError('ABORTED', 'the download was aborted by its signal', {
         cause: options.signal.reason as unknown,
       });
     }
     await target.commit();
-    return { ...result, plaintextSize: loaded, exact: true };
+    return { ...object.result, plaintextSize, exact: true, retries };
   } catch (error) {
     await target.discard();
     throw error;
   }
+}
+
+/** @returns plaintext bytes; they are authentic */
+async function write(object: OpenedObject, target: TargetFile, options: DownloadOptions): Promise<number> {
+  const { contentKey, result } = object;
+  const { onProgress } = options;
+  const parallel = parallelOptions(options);
+  let loaded = 0;
+  const onDone = (bytes: number): void => {
+    loaded += bytes;
+    onProgress?.({ loaded, total: result.plaintextSize });
+  };
+  if (contentKey?.suite.authenticated === true && (isParallel(object, options) || isWorthWorkers(object, parallel))) {
+    await new ParallelContent(object, contentKey, { ...parallel, onDone }).toFile(target.temporaryPath);
+    return result.plaintextSize;
+  }
+  const { body } = bodyOf(object, { ...options, release: 'delayed', concurrency: 1 });
+  for await (const chunk of body as AsyncIterable<Buffer>) {
+    await target.write(chunk);
+    onDone(chunk.length);
+  }
+  return loaded;
+}
+
+/** Whether workers decrypt and write what the one connection brings, while the main thread receives more of it. */
+function isWorthWorkers({ sized, storedSize, etag }: OpenedObject, { workers }: ParallelOptions): boolean {
+  return sized && etag !== undefined && workers > 1 && storedSize >= parallelFrom;
 }

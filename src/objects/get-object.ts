@@ -1,19 +1,15 @@
 import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream';
-import { GetObjectCommand, type GetObjectCommandOutput } from '@aws-sdk/client-s3';
-import { SealpipeError } from '../errors.ts';
-import { type Envelope, userMetadata } from '../format/envelope.ts';
-import { plaintextLength } from '../format/lengths.ts';
-import { checkReadPolicy } from '../format/read-policy.ts';
+import type { GetObjectCommandOutput } from '@aws-sdk/client-s3';
+import type { Envelope } from '../format/envelope.ts';
 import type { StringMap } from '../format/string-map.ts';
-import { openContentKey } from '../keyrings/open-content-key.ts';
-import { s3Failure } from '../retry/s3-failure.ts';
-import { withoutResponseChecksum } from '../s3-command.ts';
-import { checkContentLength, decryptStreamWith, type ReleaseRule } from '../streams/decrypt-stream.ts';
+import { decryptStreamWith, type ReleaseRule } from '../streams/decrypt-stream.ts';
 import { destroyOnAbort } from '../streams/destroy-on-abort.ts';
-import { readObjectEnvelope, refusePlaintext } from './object-envelope.ts';
-import { assertAddress, type ObjectAddress, type ObjectSetting } from './object-setting.ts';
-import { ResumableBody } from './resumable-body.ts';
+import type { ObjectAddress, ObjectSetting } from './object-setting.ts';
+import { type OpenedObject, openObject, requestObject } from './opened-object.ts';
+import { ParallelBody } from './parallel-body.ts';
+import { checkParallelOptions, isParallel, parallelOptions } from './parallel-options.ts';
+import { defaultIdleTimeout, type OnRetry, ResumableBody } from './resumable-body.ts';
 
 /** Which object to read. */
 export type GetParams = ObjectAddress & {
@@ -30,6 +26,19 @@ export interface GetOptions {
   readonly maxBuffered?: number | undefined;
   /** Milliseconds without a byte, while one is waited for, until a connection counts as broken. Default 60 000. */
   readonly idleTimeout?: number | undefined;
+  /**
+   * Connections that fetch ranges of the object side by side. Default 1: one GET. More are worth it where one connection is slower
+   * than the network; each takes `partSize` of memory.
+   */
+  readonly concurrency?: number | undefined;
+  /** Bytes of a range under `concurrency`; a multiple of 16. Default 8 MiB. */
+  readonly partSize?: number | undefined;
+  /** Threads that decrypt under `concurrency`. Default: one a core, at most 8; 0 for none. */
+  readonly workers?: number | undefined;
+  /** Who fetches ranges: as for uploads. */
+  readonly transport?: 'auto' | 'client' | 'workers' | undefined;
+  /** Told of each broken connection, or failed range, that is asked for again. */
+  readonly onRetry?: OnRetry | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -51,23 +60,18 @@ export interface GetResult {
   readonly lastModified: Date | undefined;
 }
 
-/** Starts to read an object: one GET, no HEAD, one unwrapped key. Resolves when the key is open and bytes can flow. */
+/**
+ * Starts to read an object: one GET, no HEAD, one unwrapped key. Resolves when the key is open and bytes can flow. With a
+ * concurrency above 1 the first GET is for a range, and others follow.
+ */
 export async function getObject(
   setting: ObjectSetting,
   params: GetParams,
   options: GetOptions = {},
 ): Promise<GetResult> {
-  assertAddress(params);
-  refuseRanges(params);
-  const { client } = setting;
-  const { signal } = options;
-  const answer = await client
-    .send(withoutResponseChecksum(new GetObjectCommand(params)), { ...(signal && { abortSignal: signal }) })
-    .catch((cause: unknown) => {
-      const precondition = params.IfNoneMatch === undefined ? 'changed' : 'conditional-write';
-      throw s3Failure(cause, { operation: 'GetObject', bucket: params.Bucket, key: params.Key, precondition });
-    });
-  return openAnswer(setting, params, answer, options);
+  checkParallelOptions(options);
+  const object = await requestObject(setting, params, options);
+  return bodyOf(object, options);
 }
 
 /**
@@ -80,85 +84,29 @@ export async function openAnswer(
   answer: GetObjectCommandOutput,
   options: GetOptions,
 ): Promise<GetResult> {
-  const { client, policy } = setting;
-  const { signal, idleTimeout = 60_000 } = options;
-  const { Bucket, Key } = params;
-  try {
-    if (answer.ContentRange !== undefined) {
-      throw new SealpipeError(
-        'OBJECT_CHANGED',
-        `S3 answered with the range ${answer.ContentRange}, though the whole of s3://${Bucket}/${Key} was asked for`,
-      );
-    }
-    const metadata = answer.Metadata ?? {};
-    const envelope = await readObjectEnvelope({ client, address: params, metadata, policy, signal });
-    if (envelope === undefined) refusePlaintext(params, policy);
-    const storedSize = answer.ContentLength ?? 0;
-    const length =
-      envelope === undefined
-        ? { plaintextSize: storedSize, exact: true }
-        : plaintextLength(envelope.suite, storedSize, envelope.claimedLength);
-    const decrypt =
-      envelope && (await startDecrypting(setting, { envelope, params, options, contentLength: answer.ContentLength }));
-    const stored = new ResumableBody({ client, input: params, answer, idleTimeout });
-    const body = decrypt === undefined ? stored : pipeline(stored, decrypt, () => undefined);
-    if (decrypt === undefined) destroyOnAbort(stored, signal, 'download');
-    return {
-      body,
-      plaintextSize: length?.plaintextSize ?? 0,
-      exact: length?.exact ?? false,
-      storedSize,
-      envelope,
-      metadata: userMetadata(metadata),
-      etag: answer.ETag ?? '',
-      versionId: answer.VersionId,
-      contentType: answer.ContentType,
-      lastModified: answer.LastModified,
-    };
-  } catch (error) {
-    discard(answer);
-    throw error;
-  }
+  return bodyOf(await openObject(setting, params, answer, options), options);
 }
 
-async function startDecrypting(
-  setting: ObjectSetting,
-  read: { envelope: Envelope; params: GetParams; options: GetOptions; contentLength: number | undefined },
-): Promise<ReturnType<typeof decryptStreamWith>> {
-  const { envelope, params, options, contentLength } = read;
-  const { keyring, policy } = setting;
-  const { signal, release, maxBuffered } = options;
-  const opened = {
-    keyring,
-    envelope,
-    policy,
-    encryptionContext: options.encryptionContext ?? setting.encryptionContext,
-    bucket: params.Bucket,
-    key: params.Key,
-    storedLength: contentLength,
+/** An opened object with the stream of its plaintext. */
+export function bodyOf(object: OpenedObject, options: GetOptions): GetResult {
+  const { signal, idleTimeout = defaultIdleTimeout, release, maxBuffered, onRetry } = options;
+  const { contentKey, result } = object;
+  if (contentKey !== undefined && isParallel(object, options)) {
+    return { ...result, body: new ParallelBody(object, contentKey, { ...parallelOptions(options), release }) };
+  }
+  const { client, pinned, answer, storedSize, sized } = object;
+  const range = sized ? { start: 0, end: storedSize, total: storedSize } : undefined;
+  const stored = new ResumableBody({ client, input: pinned, answer, idleTimeout, range, onRetry });
+  if (contentKey === undefined) {
+    destroyOnAbort(stored, signal, 'download');
+    return { ...result, body: stored };
+  }
+  const contentLength = sized ? storedSize : undefined;
+  const decrypt = decryptStreamWith(object.envelope as Envelope, contentKey, {
+    contentLength,
+    release,
+    maxBuffered,
     signal,
-  };
-  // The policy first: which option to set matters more than that the object would not fit.
-  checkReadPolicy(envelope, policy);
-  if (contentLength !== undefined) checkContentLength(envelope, contentLength, { release, maxBuffered });
-  const contentKey = await openContentKey(opened);
-  return decryptStreamWith(envelope, contentKey, { contentLength, release, maxBuffered, signal });
-}
-
-/** Frees the connection of an answer that is not read. */
-function discard({ Body }: GetObjectCommandOutput): void {
-  const body = Body as Readable | undefined;
-  body?.once?.('error', () => undefined);
-  body?.destroy?.();
-}
-
-function refuseRanges(params: object): void {
-  for (const name of ['Range', 'PartNumber']) {
-    if ((params as Record<string, unknown>)[name] !== undefined) {
-      throw new SealpipeError(
-        'COMMAND_REFUSED',
-        `${name} was given for reading a whole object: a part of it cannot be authenticated by the object's tag`,
-      );
-    }
-  }
+  });
+  return { ...result, body: pipeline(stored, decrypt, () => undefined) };
 }

@@ -13,7 +13,13 @@ import { withoutResponseChecksum, withoutSdkRetries } from '../s3-command.ts';
 import { streamBufferLength } from '../streams/buffer-length.ts';
 
 /** A download gives up after this many failures in a row without a new byte (DECISIONS section 8). */
-const maxFailuresInRow = 5;
+export const maxFailuresInRow: number = 5;
+
+/** Milliseconds without a byte, while one is waited for, until a connection counts as broken, where the caller does not say. */
+export const defaultIdleTimeout: number = 60_000;
+
+/** @param retry offset in the stored object from where on the rest is asked for, and what broke */
+export type OnRetry = (retry: { readonly offset: number; readonly error: unknown }) => void;
 
 export interface ResumableBodyOptions {
   readonly client: S3Client;
@@ -22,15 +28,24 @@ export interface ResumableBodyOptions {
   readonly answer: GetObjectCommandOutput;
   /** Milliseconds without a byte, while one is waited for, after which a connection counts as broken. */
   readonly idleTimeout: number;
+  /** Told of each request for the rest after a break. */
+  readonly onRetry?: OnRetry | undefined;
+  /** Which stored bytes these are, half open; default: the whole object. */
+  readonly range?: { readonly start: number; readonly end: number; readonly total: number } | undefined;
 }
 
 /**
- * Streams the body of an answered GET. Where the connection breaks, the rest is asked for with Range and If-Match, so what
- * comes out is one object or an error. A 200, another range or another total than asked for is an error, too.
+ * Streams the body of an answered GET, of a whole object or a range. Where the connection breaks, the rest is asked for with
+ * Range and If-Match, so what comes out is one object or an error. A 200, another range or another total than asked for is an
+ * error, too.
  */
 export class ResumableBody extends Readable {
   readonly #options: ResumableBodyOptions;
+  /** Bytes to come, undefined where the answer did not say. */
   readonly #length: number | undefined;
+  /** Offset of the first of them in the object. */
+  readonly #start: number;
+  readonly #total: number | undefined;
   readonly #abort = new AbortController();
   readonly #idle: NodeJS.Timeout;
   /** When waiting for a byte began; undefined while the consumer is the slow one. */
@@ -42,7 +57,10 @@ export class ResumableBody extends Readable {
   constructor(options: ResumableBodyOptions) {
     super({ highWaterMark: streamBufferLength });
     this.#options = options;
-    this.#length = options.answer.ContentLength;
+    const { range, answer } = options;
+    this.#start = range?.start ?? 0;
+    this.#length = range === undefined ? answer.ContentLength : range.end - range.start;
+    this.#total = range?.total ?? this.#length;
     this.#idle = setInterval(() => this.#checkIdle(), Math.ceil(options.idleTimeout / 4)).unref();
     this.#attach(options.answer);
   }
@@ -125,7 +143,7 @@ export class ResumableBody extends Readable {
       operation: 'GetObject',
       bucket: input.Bucket,
       key: input.Key,
-      fields: { offset: this.#received },
+      fields: { offset: this.#start + this.#received },
     };
     let last = failure;
     while (!this.destroyed) {
@@ -134,13 +152,13 @@ export class ResumableBody extends Readable {
         this.destroy(
           new SealpipeError(
             'NETWORK',
-            `the download of s3://${input.Bucket}/${input.Key} broke off at byte ${this.#received}, and ${maxFailuresInRow} attempts to go on from there failed`,
+            `the download of s3://${input.Bucket}/${input.Key} broke off at byte ${this.#start + this.#received}, and ${maxFailuresInRow} attempts to go on from there failed`,
             {
               cause: last,
               retryable: true,
               bucket: input.Bucket,
               key: input.Key,
-              offset: this.#received,
+              offset: this.#start + this.#received,
               attempts: maxFailuresInRow,
             },
           ),
@@ -150,6 +168,7 @@ export class ResumableBody extends Readable {
       try {
         // The first break is mended at once; it is the ones after that which mean trouble.
         if (this.#failuresInRow > 1) await this.#wait(waitBefore(this.#failuresInRow - 1, last));
+        this.#options.onRetry?.({ offset: this.#start + this.#received, error: last });
         const answer = await this.#requestRest();
         this.#attach(answer);
         return;
@@ -172,12 +191,15 @@ export class ResumableBody extends Readable {
         'TRUNCATED',
         'the connection broke, and without an ETag the rest cannot be asked for safely',
       );
-    const from = this.#received;
-    const rest = new GetObjectCommand({ ...input, ...pinned, Range: `bytes=${from}-`, IfMatch: answer.ETag });
+    const length = this.#length as number;
+    const from = this.#start + this.#received;
+    const last = this.#start + length - 1;
+    const Range = `bytes=${from}-${last + 1 === this.#total ? '' : last}`;
+    const rest = new GetObjectCommand({ ...input, ...pinned, Range, IfMatch: answer.ETag });
     const next = await client.send(withoutSdkRetries(withoutResponseChecksum(rest)), {
       abortSignal: this.#abort.signal,
     });
-    const expected = `bytes ${from}-${(this.#length as number) - 1}/${this.#length}`;
+    const expected = `bytes ${from}-${last}/${this.#total}`;
     if (next.$metadata.httpStatusCode !== 206 || next.ContentRange !== expected) {
       (next.Body as Readable | undefined)?.destroy();
       throw new SealpipeError(

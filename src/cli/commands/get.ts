@@ -1,9 +1,11 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { counted, formatByteSize, formatRate } from '../byte-size.ts';
+import { type Command, Option } from 'commander';
+import { counted, formatByteSize, formatRate, parseByteSize } from '../byte-size.ts';
 import { type CommandFactory, defineCommand } from '../command.ts';
 import { addJsonOptions, addProgressOption } from '../options/common-options.ts';
 import { addRangeOptions, type RangeOptions } from '../options/format-options.ts';
+import { parseCount } from '../options/upload-options.ts';
 import { type ProgressStyle, startProgress } from '../progress.ts';
 import { describeRange, rangeToFile, rangeToStdout } from '../range-reading.ts';
 import { addReadingOptions, type ReadingOptions, withReading, writeToStdout } from '../reading.ts';
@@ -13,6 +15,9 @@ import { UsageError } from '../usage-error.ts';
 
 interface GetCommandOptions extends ReadingOptions, RangeOptions {
   readonly progress: ProgressStyle;
+  readonly concurrency?: number;
+  readonly partSize?: number;
+  readonly workers?: number;
 }
 
 export const getCommand: CommandFactory = defineCommand<GetCommandOptions>({
@@ -34,6 +39,7 @@ export const getCommand: CommandFactory = defineCommand<GetCommandOptions>({
   addOptions: (command) => {
     addReadingOptions(command);
     addRangeOptions(command);
+    addParallelOptions(command);
     addProgressOption(command);
     addJsonOptions(command, 'one document: bucket, key, bytes, seconds, parts, retries, kmsCalls, …');
   },
@@ -41,6 +47,8 @@ export const getCommand: CommandFactory = defineCommand<GetCommandOptions>({
     const url = parseObjectUrl(operand);
     if (looksLikeS3Url(target)) throw new UsageError(`${target} is in S3: get writes files and - (stdout)`);
     const { range } = options;
+    if (range !== undefined && (options.concurrency ?? options.partSize ?? options.workers) !== undefined)
+      throw new UsageError('--concurrency, --part-size and --workers go with whole objects, not with --range');
     if (range !== undefined && (options.release !== undefined || options.maxBuffered !== undefined))
       throw new UsageError(
         '--release and --max-buffered go with whole objects: of a range, --authenticate says what comes out',
@@ -56,9 +64,9 @@ export const getCommand: CommandFactory = defineCommand<GetCommandOptions>({
         '--release and --max-buffered go with stdout: a file appears only once it is authenticated, whatever its size',
       );
     const path = await targetPath(target, url.key);
+    const { concurrency, partSize, workers } = options;
     await withReading(url, options, context, async (reading) => {
       const { s3, session, params } = reading;
-      session.countRequests();
       const started = performance.now();
       const progress = await startProgress(options.progress, url.key);
       if (range !== undefined) {
@@ -70,7 +78,7 @@ export const getCommand: CommandFactory = defineCommand<GetCommandOptions>({
       const onProgress = ({ loaded, total }: { loaded: number; total: number }): void =>
         progress.report({ bytes: loaded, total, parts: 1 });
       const result = await s3
-        .download(params, path, { signal: context.signal, onProgress })
+        .download(params, path, { concurrency, partSize, workers, signal: context.signal, onProgress })
         .finally(() => progress.finish());
       const seconds = Math.round(performance.now() - started) / 1000;
       const document: TransferDocument = {
@@ -79,7 +87,7 @@ export const getCommand: CommandFactory = defineCommand<GetCommandOptions>({
         bytes: result.plaintextSize,
         seconds,
         parts: 1,
-        retries: session.sends('GetObject') - (result.envelope?.storage === 'instruction-file' ? 2 : 1),
+        retries: result.retries,
         restarts: 0,
         kmsCalls: session.kmsCalls,
         etag: result.etag,
@@ -95,6 +103,24 @@ export const getCommand: CommandFactory = defineCommand<GetCommandOptions>({
     });
   },
 });
+
+function addParallelOptions(command: Command): void {
+  const group = 'Download:';
+  const add = (flags: string, description: string, parse: (argument: string) => number): void => {
+    command.addOption(new Option(flags, description).helpGroup(group).argParser(parse));
+  };
+  add(
+    '--concurrency <n>',
+    'connections that fetch ranges side by side, where one is slower than the network (default: 1, a single GET)',
+    parseCount('--concurrency', 1),
+  );
+  add('--part-size <size>', 'bytes of a range under --concurrency (default: an even share)', parseByteSize);
+  add(
+    '--workers <n>',
+    'threads that decrypt large objects; 0: none but the main one (default: one a core)',
+    parseCount('--workers', 0),
+  );
+}
 
 /** Where the object goes: into a folder under the last part of its key. */
 async function targetPath(target: string, key: string): Promise<string> {

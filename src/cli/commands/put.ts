@@ -8,6 +8,7 @@ import {
 import { counted, formatByteSize, formatRate } from '../byte-size.ts';
 import { type CommandFactory, defineCommand } from '../command.ts';
 import type { CommandContext } from '../command-run.ts';
+import { checkJournalOptions, journalOf } from '../journals.ts';
 import { keyKind, missingKey, openKeyring } from '../keyring-options.ts';
 import { addJsonOptions, addProgressOption, addVerboseOption, type CommonOptions } from '../options/common-options.ts';
 import { addWriteFormatOptions, type WriteFormatOptions, writeSetting } from '../options/format-options.ts';
@@ -38,12 +39,13 @@ export const putCommand: CommandFactory = defineCommand<PutOptions>({
   name: 'put',
   operands: '<file|-...> <s3://bucket/key>',
   description:
-    'Encrypts files, or stdin (-), and uploads them. A key that ends in / takes the names of the files. A part that fails is sent again with the very same bytes; whatever ends the upload, Ctrl-C too, leaves nothing of it behind.',
+    'Encrypts files, or stdin (-), and uploads them. A key that ends in / takes the names of the files. A part that fails is sent again with the very same bytes; whatever ends the upload, Ctrl-C too, leaves nothing of it behind. With a journal it goes on where it stopped, when the same command is given again.',
   help: {
     Examples: [
       'sealpipe put data.parquet s3://bucket/data.parquet --kms-key-id alias/my-key',
       'sealpipe put a.csv b.csv s3://bucket/tables/ --aes-key-file key.hex',
       'pg_dump db | sealpipe put - s3://bucket/db.sql --rsa-public-key backup.pem --expect-size 52428800',
+      'sealpipe put big.tar s3://bucket/big.tar --kms-key-id alias/my-key --journal big.journal',
       'sealpipe put --recursive reports s3://bucket/reports/ --kms-key-id alias/my-key --encryption-context team=sales',
     ],
   },
@@ -68,6 +70,7 @@ export const putCommand: CommandFactory = defineCommand<PutOptions>({
     checkSides(options);
     if (options.expectSize !== undefined && (files.length > 1 || options.recursive === true))
       throw new UsageError('--expect-size goes with one file or stdin');
+    checkJournalOptions(files, options);
     const setting = writeSetting(options);
     const sources = uploadSources({
       operands: files,
@@ -132,14 +135,16 @@ async function openUploads(
 }
 
 async function uploadOne(
-  { name, body, target }: UploadSource,
+  source: UploadSource,
   run: { options: PutOptions; session: Session; startUpload: StartUpload; context: CommandContext },
 ): Promise<void> {
   const { options, session, startUpload, context } = run;
+  const { name, body, target } = source;
   const { partSize, queueSize, workers, partAttempts, restarts, expectSize, metadata, contentType, ifNoneMatch } =
     options;
   const started = performance.now();
   const kmsCalls = session.kmsCalls;
+  const journal = await journalOf(source, options);
   const upload = startUpload(
     {
       Bucket: target.bucket,
@@ -150,7 +155,15 @@ async function uploadOne(
       ContentLength: expectSize,
       IfNoneMatch: ifNoneMatch === true ? '*' : undefined,
     },
-    { partSize, queueSize, workers, partAttempts, restarts, signal: context.signal },
+    {
+      partSize,
+      queueSize,
+      workers,
+      partAttempts,
+      restarts,
+      journal,
+      signal: context.signal,
+    },
   );
   const progress = await startProgress(options.progress, name);
   let parts = 0;

@@ -9,6 +9,8 @@ export interface UploadCommandOptions {
   readonly workers?: number;
   readonly partAttempts?: number;
   readonly restarts?: number;
+  readonly journal?: string;
+  readonly journalDir?: string;
   readonly expectSize?: number;
   readonly metadata?: Record<string, string>;
   readonly contentType?: string;
@@ -48,6 +50,11 @@ export function addUploadOptions(command: Command): Command {
     'how often the whole upload of a file starts over under a fresh data key (default: 1)',
     parseCount('--restarts', 0),
   );
+  add(
+    '--journal <file>',
+    'what an upload of a file needs to go on where it stopped: after a crash, a failure or Ctrl-C the same command finishes it',
+  );
+  add('--journal-dir <folder>', 'the same for several files: a journal each, in this folder');
   add(
     '--expect-size <size>',
     'refuse a source of any other length: a pipe that breaks looks like its end',

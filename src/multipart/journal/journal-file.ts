@@ -64,18 +64,29 @@ export class JournalFile {
 
   /** Appends bytes; they are on the disk when it resolves. An error ends the upload: what is not on the disk must not be relied on. */
   append(bytes: Buffer): Promise<void> {
+    return this.#write(bytes)
+      .then(() => this.#handle.datasync())
+      .catch((cause: unknown) => {
+        throw unusable(this.path, cause);
+      });
+  }
+
+  /** Appends bytes that may be lost with the machine, but not with the process. */
+  appendUnsynced(bytes: Buffer): Promise<void> {
+    return this.#write(bytes).catch((cause: unknown) => {
+      throw unusable(this.path, cause);
+    });
+  }
+
+  /** In order; a sync covers whatever others have written meanwhile. */
+  #write(bytes: Buffer): Promise<void> {
     const position = this.#length;
     this.#length += bytes.length;
     const write = async (): Promise<void> => {
       await this.#handle.write(bytes, 0, bytes.length, position);
     };
-    // Written in order; synced together with whatever others have written meanwhile.
     this.#appending = this.#appending.then(write);
-    return this.#appending
-      .then(() => this.#handle.datasync())
-      .catch((cause: unknown) => {
-        throw unusable(this.path, cause);
-      });
+    return this.#appending;
   }
 
   /** Cuts off a torn end, before anything is appended. */

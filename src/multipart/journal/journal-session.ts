@@ -68,9 +68,12 @@ export class JournalSession {
     segment.z.fill(0);
   }
 
-  /** A part has been stored. Not waited for: without this record it is only made and sent once more. */
-  finish(part: StoredPart): void {
-    this.#journal?.finish(part).catch(() => undefined);
+  /**
+   * A part has been stored. Waited for before the next one is sent, so that a killed process has no more to send again than what
+   * was in flight; not synced: without this record a part is only made and sent once more.
+   */
+  async finish(part: StoredPart): Promise<void> {
+    await this.#journal?.finish(part).catch(() => undefined);
   }
 
   /** The upload has been completed: nothing is left to go on with. */

@@ -103,14 +103,14 @@ export class UploadJournal {
   /** A part that is about to be sent: on the disk before its first byte goes out. */
   async intend(intent: JournalIntent): Promise<void> {
     const payload = encodeIntent(intent);
-    const appended = this.#append(recordTypes.intent, payload);
+    const appended = this.#file.append(this.#seal(recordTypes.intent, payload));
     payload.fill(0);
     await appended;
   }
 
   /** A part that S3 has acknowledged. */
   async finish(part: StoredPart): Promise<void> {
-    await this.#append(recordTypes.done, Buffer.from(JSON.stringify(part), 'utf8'));
+    await this.#file.appendUnsynced(this.#seal(recordTypes.done, Buffer.from(JSON.stringify(part), 'utf8')));
   }
 
   /** Lets go of the journal, which stays for a later process. */
@@ -126,10 +126,10 @@ export class UploadJournal {
   }
 
   /** Sealed before it returns: the payload can be overwritten then. */
-  #append(type: (typeof recordTypes)['intent' | 'done'], payload: Uint8Array): Promise<void> {
+  #seal(type: (typeof recordTypes)['intent' | 'done'], payload: Uint8Array): Buffer {
     const number = this.#next;
     this.#next += 1;
-    return this.#file.append(sealRecord(this.#key, { type, number, payload }));
+    return sealRecord(this.#key, { type, number, payload });
   }
 
   /** A journal whose file and records have been read. */

@@ -1,15 +1,27 @@
-/** The worker thread: seals parts and, where asked, sends them. Started by {@link WorkerPool} alone. */
+/** The worker thread: seals and sends parts, fetches and opens ranges. Started by {@link WorkerPool} alone. */
 import { parentPort } from 'node:worker_threads';
 import { SealpipeError } from '../../errors.ts';
 import { PartSealer } from './part-sealer.ts';
-import { type RunningSend, sendPart } from './part-sender.ts';
-import type { FromWorker, SendTask, ToWorker, WorkerError } from './worker-protocol.ts';
+import { sendPart } from './part-sender.ts';
+import { RangeOpener } from './range-opener.ts';
+import { receiveRange } from './range-receiver.ts';
+import type {
+  FetchResult,
+  FetchTask,
+  FromWorker,
+  RawAnswer,
+  SendTask,
+  ToWorker,
+  WorkerError,
+} from './worker-protocol.ts';
 
 const port = parentPort;
 if (port === null) throw new Error('internal error: part-worker is no main program');
 
 const sealers = new Map<number, PartSealer>();
-const sends = new Map<number, RunningSend & { session: number }>();
+const openers = new Map<number, RangeOpener>();
+/** Requests under way, by task. */
+const running = new Map<number, { readonly session: number; cancel(): void }>();
 
 port.on('message', (message: ToWorker) => {
   switch (message.type) {
@@ -22,13 +34,24 @@ port.on('message', (message: ToWorker) => {
     case 'send':
       settle(message.task, () => send(message));
       return;
+    case 'open-reading':
+      openers.set(message.session, new RangeOpener(message));
+      return;
+    case 'unseal':
+      settle(message.task, async () => openerOf(message.session).unseal(message));
+      return;
+    case 'fetch':
+      settle(message.task, () => fetchRange(message));
+      return;
     case 'cancel':
-      sends.get(message.task)?.cancel();
+      running.get(message.task)?.cancel();
       return;
     case 'close':
-      for (const running of sends.values()) if (running.session === message.session) running.cancel();
+      for (const request of running.values()) if (request.session === message.session) request.cancel();
       sealers.get(message.session)?.close();
       sealers.delete(message.session);
+      openers.get(message.session)?.close();
+      openers.delete(message.session);
       return;
   }
 });
@@ -39,13 +62,48 @@ function sealerOf(session: number): PartSealer {
   return sealer;
 }
 
-async function send({ task, session, memory, length, request }: SendTask): Promise<unknown> {
-  const running = sendPart(request, Buffer.from(memory, 0, length));
-  sends.set(task, { ...running, session });
+function openerOf(session: number): RangeOpener {
+  const opener = openers.get(session);
+  if (opener === undefined) throw new SealpipeError('ABORTED', 'the download has ended');
+  return opener;
+}
+
+function send({ task, session, memory, length, request }: SendTask): Promise<RawAnswer> {
+  return untilAnswered(task, session, sendPart(request, Buffer.from(memory, 0, length)));
+}
+
+/** A broken connection is a result: how much has arrived matters then. */
+async function fetchRange(message: FetchTask): Promise<FetchResult> {
+  const { task, session, range, length, trailerLength, request, contentRange, idleTimeout } = message;
+  const opener = openerOf(session);
+  const nothing = { trailer: undefined, answer: undefined, failure: undefined };
   try {
-    return await running.answer;
+    const receive = receiveRange(request, {
+      length: length + trailerLength - opener.received(range),
+      contentRange,
+      idleTimeout,
+      // Closed meanwhile: what still arrives is for nobody.
+      take: (chunk) => openerOf(session).take(message, chunk),
+    });
+    const answer = await untilAnswered(task, session, receive);
+    if (answer !== undefined) return { ...nothing, received: opener.received(range), answer };
+    return { ...nothing, received: length + trailerLength, trailer: openerOf(session).end(message) };
+  } catch (error) {
+    if (error instanceof SealpipeError) throw error;
+    return { ...nothing, received: opener.received(range), failure: describe(error) };
+  }
+}
+
+async function untilAnswered<T>(
+  task: number,
+  session: number,
+  request: { readonly answer: Promise<T>; cancel(): void },
+): Promise<T> {
+  running.set(task, { session, cancel: () => request.cancel() });
+  try {
+    return await request.answer;
   } finally {
-    sends.delete(task);
+    running.delete(task);
   }
 }
 

@@ -2,7 +2,15 @@
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import { type errorCodes, SealpipeError } from '../../errors.ts';
-import type { FromWorker, SealTask, SendTask, ToWorker, WorkerError } from './worker-protocol.ts';
+import type {
+  FetchTask,
+  FromWorker,
+  SealTask,
+  SendTask,
+  ToWorker,
+  UnsealTask,
+  WorkerError,
+} from './worker-protocol.ts';
 
 /** Workers by default: one a core. More would only take the cores from each other; past eight the network is the limit. */
 export function defaultWorkerCount(): number {
@@ -12,7 +20,7 @@ export function defaultWorkerCount(): number {
 /** Milliseconds without work after which a worker is let go. */
 const idleLimit = 30_000;
 
-type Task = SealTask | SendTask;
+type Task = SealTask | SendTask | UnsealTask | FetchTask;
 
 /** One thread. It keeps the process alive only while it works. */
 export class PoolWorker {
@@ -41,7 +49,7 @@ export class PoolWorker {
 
   /** Hands over a key, or takes it back. */
   post(message: Exclude<ToWorker, Task>): void {
-    if (message.type === 'open') this.#sessions += 1;
+    if (message.type === 'open' || message.type === 'open-reading') this.#sessions += 1;
     if (message.type === 'close') this.#sessions -= 1;
     this.#worker.postMessage(message);
     this.#keepAlive();
@@ -117,7 +125,7 @@ function workerFailed(cause: Error): SealpipeError {
 }
 
 /** An error that crossed threads, as the one it was. */
-function revive({ sealpipe, name, code, message }: WorkerError): Error {
+export function revive({ sealpipe, name, code, message }: WorkerError): Error {
   if (sealpipe) return new SealpipeError(code?.replace('ERR_SEALPIPE_', '') as (typeof errorCodes)[number], message);
   return Object.assign(new Error(message), { name, ...(code !== undefined && { code }) });
 }

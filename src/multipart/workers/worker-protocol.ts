@@ -57,19 +57,84 @@ export interface SendTask {
   readonly request: SignedRequest;
 }
 
-/** End one send early. */
+/** A download's key arrives at a worker, with the file that plaintext goes to; none where it stays in shared memory. */
+export interface OpenReading {
+  readonly type: 'open-reading';
+  readonly session: number;
+  readonly key: KeyObject;
+  readonly iv: Uint8Array;
+  readonly aad: Uint8Array;
+  readonly target: string | undefined;
+}
+
+/** Decrypt one segment in place, and write it to the session's file where there is one. */
+export interface UnsealTask {
+  readonly type: 'unseal';
+  readonly task: number;
+  readonly session: number;
+  readonly memory: SharedArrayBuffer;
+  /** Plaintext offset in the object: a multiple of 16. */
+  readonly offset: number;
+  readonly length: number;
+  readonly zs: SharedArrayBuffer;
+  readonly zIndex: number;
+}
+
+/** Fetch a range of the stored object, from where an earlier task for it broke off, and decrypt what arrives. */
+export interface FetchTask {
+  readonly type: 'fetch';
+  readonly task: number;
+  readonly session: number;
+  /** Tells the range from others of the session. */
+  readonly range: number;
+  readonly offset: number;
+  /** Content bytes of the whole range. */
+  readonly length: number;
+  /** Bytes of the tag that follow them. */
+  readonly trailerLength: number;
+  /** Takes the plaintext, where the session has no file. */
+  readonly memory: SharedArrayBuffer | undefined;
+  readonly zs: SharedArrayBuffer;
+  readonly zIndex: number;
+  readonly request: SignedRequest;
+  /** What the answer has to say in Content-Range. */
+  readonly contentRange: string;
+  /** Milliseconds without a byte after which the connection counts as broken. */
+  readonly idleTimeout: number;
+}
+
+export interface FetchResult {
+  /** Bytes of the range that have arrived by now, earlier tasks included. */
+  readonly received: number;
+  /** The bytes behind the content, when all has arrived. */
+  readonly trailer: Uint8Array | undefined;
+  /** An answer that was not the range. */
+  readonly answer: RawAnswer | undefined;
+  /** What the connection failed with. */
+  readonly failure: WorkerError | undefined;
+}
+
+/** End one send, or fetch, early. */
 export interface CancelSend {
   readonly type: 'cancel';
   readonly task: number;
 }
 
-/** Forget a session: zero its secrets, close its file, end its sends. */
+/** Forget a session: zero its secrets, close its file, end its requests. */
 export interface CloseSession {
   readonly type: 'close';
   readonly session: number;
 }
 
-export type ToWorker = OpenSession | SealTask | SendTask | CancelSend | CloseSession;
+export type ToWorker =
+  | OpenSession
+  | SealTask
+  | SendTask
+  | OpenReading
+  | UnsealTask
+  | FetchTask
+  | CancelSend
+  | CloseSession;
 
 /** An error that crosses threads: a SealpipeError's code, or what Node's network layer says. */
 export interface WorkerError {

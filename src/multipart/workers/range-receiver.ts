@@ -1,0 +1,79 @@
+/** Receives a range of an object in a worker, chunk by chunk. */
+import { cancelRequest, readAnswer, startRequest } from './connections.ts';
+import type { RawAnswer, SignedRequest } from './worker-protocol.ts';
+
+export interface ReceiveOptions {
+  /** Bytes that are expected. */
+  readonly length: number;
+  /** What the answer has to say in Content-Range: another range, or the whole object, would be decrypted at the wrong place. */
+  readonly contentRange: string;
+  /** Milliseconds without a byte after which the connection counts as broken. */
+  readonly idleTimeout: number;
+  readonly take: (chunk: Uint8Array) => void;
+}
+
+export interface RunningReceive {
+  /** Undefined when all has arrived; else the answer that was not the range. */
+  readonly answer: Promise<RawAnswer | undefined>;
+  cancel(): void;
+}
+
+/** Rejects with Node's own error when the connection fails, and with what `take` throws. */
+export function receiveRange(signed: SignedRequest, options: ReceiveOptions): RunningReceive {
+  const { length, contentRange, idleTimeout, take } = options;
+  const request = startRequest(signed);
+  const answer = new Promise<RawAnswer | undefined>((resolve, reject) => {
+    let received = 0;
+    const fail = (error: Error): void => {
+      request.destroy();
+      reject(error);
+    };
+    request.on('error', reject);
+    request.setTimeout(idleTimeout, () => {
+      fail(Object.assign(new Error(`no byte arrived within ${idleTimeout} ms`), { code: 'ETIMEDOUT' }));
+    });
+    request.once('response', (response) => {
+      if (response.statusCode !== 206 || response.headers['content-range'] !== contentRange) {
+        if ((response.statusCode ?? 0) >= 300) {
+          readAnswer(response).then(resolve, reject);
+          return;
+        }
+        // The body of another range may be a whole object: it is not waited for.
+        resolve({
+          status: response.statusCode ?? 0,
+          headers: { 'content-range': String(response.headers['content-range'] ?? 'none') },
+          body: '',
+        });
+        request.destroy();
+        return;
+      }
+      response.on('data', (chunk: Buffer) => {
+        received += chunk.length;
+        if (received > length) {
+          fail(new Error(`more than ${length} bytes arrived`));
+          return;
+        }
+        try {
+          take(chunk);
+        } catch (error) {
+          fail(error as Error);
+        }
+      });
+      response.once('end', () => {
+        if (received === length) resolve(undefined);
+        else fail(closedEarly(received, length));
+      });
+      response.once('error', fail);
+      // A response that is cut emits close without end, on some Node versions without an error.
+      response.once('close', () => fail(closedEarly(received, length)));
+    });
+  });
+  request.end();
+  return { answer, cancel: () => cancelRequest(request) };
+}
+
+function closedEarly(received: number, length: number): Error {
+  return Object.assign(new Error(`the connection was closed after ${received} of ${length} bytes`), {
+    code: 'ECONNRESET',
+  });
+}

@@ -1,0 +1,189 @@
+/** An object whose GET has been answered and whose key is open, before anything of its body is read. */
+import type { Readable } from 'node:stream';
+import {
+  GetObjectCommand,
+  type GetObjectCommandInput,
+  type GetObjectCommandOutput,
+  type S3Client,
+} from '@aws-sdk/client-s3';
+import type { ContentKey } from '../crypto/content-key.ts';
+import { SealpipeError } from '../errors.ts';
+import { type Envelope, userMetadata } from '../format/envelope.ts';
+import { plaintextLength } from '../format/lengths.ts';
+import { checkReadPolicy } from '../format/read-policy.ts';
+import { openContentKey } from '../keyrings/open-content-key.ts';
+import { s3Failure } from '../retry/s3-failure.ts';
+import { withoutResponseChecksum } from '../s3-command.ts';
+import { describeFailure } from '../service-failure.ts';
+import { checkContentLength } from '../streams/decrypt-stream.ts';
+import type { GetOptions, GetParams, GetResult } from './get-object.ts';
+import { readObjectEnvelope, refusePlaintext } from './object-envelope.ts';
+import { assertAddress, type ObjectSetting } from './object-setting.ts';
+import { firstRangeLength } from './range-plan.ts';
+
+export interface OpenedObject {
+  readonly client: S3Client;
+  /** Its body has not been read. */
+  readonly answer: GetObjectCommandOutput;
+  /** The request for more of the same version. */
+  readonly pinned: GetObjectCommandInput & { readonly IfMatch: string };
+  readonly etag: string | undefined;
+  readonly storedSize: number;
+  /** Whether S3 said how long it is. */
+  readonly sized: boolean;
+  /** Stored bytes that the answer's body has, from the object's beginning. */
+  readonly arrived: number;
+  /** Undefined for a plaintext object that the policy allows. */
+  readonly envelope: Envelope | undefined;
+  readonly contentKey: ContentKey | undefined;
+  readonly result: Omit<GetResult, 'body'>;
+}
+
+/**
+ * Asks for an object and opens its key: one GET, no HEAD, one unwrapped key. Under a concurrency above 1 the GET is for the
+ * first range, whose answer tells the envelope and the length just as well.
+ */
+export async function requestObject(
+  setting: ObjectSetting,
+  params: GetParams,
+  options: GetOptions,
+): Promise<OpenedObject> {
+  assertAddress(params);
+  refuseRanges(params);
+  const { client } = setting;
+  const { signal, concurrency = 1 } = options;
+  const send = (input: GetObjectCommandInput): Promise<GetObjectCommandOutput> =>
+    client.send(withoutResponseChecksum(new GetObjectCommand(input)), { ...(signal && { abortSignal: signal }) });
+  const failed = (cause: unknown): never => {
+    const precondition = params.IfNoneMatch === undefined ? 'changed' : 'conditional-write';
+    throw s3Failure(cause, { operation: 'GetObject', bucket: params.Bucket, key: params.Key, precondition });
+  };
+  if (concurrency === 1) return openObject(setting, params, await send(params).catch(failed), options);
+  const expected = firstRangeLength(options.partSize);
+  const answer = await send({ ...params, Range: `bytes=0-${expected - 1}` }).catch((cause: unknown) =>
+    // An object of no bytes has no first range.
+    describeFailure(cause).statusCode === 416 ? send(params).catch(failed) : failed(cause),
+  );
+  return openObject(setting, params, answer, { ...options, firstRange: expected });
+}
+
+/**
+ * Opens what a GET answered. A failure frees its connection.
+ * @throws SealpipeError
+ */
+export async function openObject(
+  setting: ObjectSetting,
+  params: GetParams,
+  answer: GetObjectCommandOutput,
+  options: GetOptions & { readonly firstRange?: number },
+): Promise<OpenedObject> {
+  const { client, policy } = setting;
+  const { signal } = options;
+  try {
+    const { arrived, storedSize } = arrivedOf(params, answer, options.firstRange);
+    const metadata = answer.Metadata ?? {};
+    const envelope = await readObjectEnvelope({ client, address: params, metadata, policy, signal });
+    if (envelope === undefined) refusePlaintext(params, policy);
+    const length =
+      envelope === undefined
+        ? { plaintextSize: storedSize, exact: true }
+        : plaintextLength(envelope.suite, storedSize, envelope.claimedLength);
+    const sized = answer.ContentLength !== undefined;
+    const contentKey =
+      envelope && (await openKey(setting, { envelope, params, options, storedSize: sized ? storedSize : undefined }));
+    return {
+      client,
+      answer,
+      pinned: pinnedRequest(params, answer),
+      etag: answer.ETag,
+      storedSize,
+      sized,
+      arrived,
+      envelope,
+      contentKey,
+      result: {
+        plaintextSize: length?.plaintextSize ?? 0,
+        exact: length?.exact ?? false,
+        storedSize,
+        envelope,
+        metadata: userMetadata(metadata),
+        etag: answer.ETag ?? '',
+        versionId: answer.VersionId,
+        contentType: answer.ContentType,
+        lastModified: answer.LastModified,
+      },
+    };
+  } catch (error) {
+    discard(answer);
+    throw error;
+  }
+}
+
+/** How much of the object the answer's body has, and how long the object is. */
+function arrivedOf(
+  { Bucket, Key }: GetParams,
+  { ContentRange, ContentLength = 0 }: GetObjectCommandOutput,
+  firstRange: number | undefined,
+): { arrived: number; storedSize: number } {
+  // A store that knows no ranges answers with the whole, which is as good.
+  if (ContentRange === undefined) return { arrived: ContentLength, storedSize: ContentLength };
+  const [, last, total] = /^bytes 0-(\d{1,15})\/(\d{1,15})$/.exec(ContentRange) ?? [];
+  const arrived = Number(last) + 1;
+  const storedSize = Number(total);
+  if (firstRange !== undefined && arrived === Math.min(firstRange, storedSize) && arrived === ContentLength) {
+    return { arrived, storedSize };
+  }
+  throw new SealpipeError(
+    'OBJECT_CHANGED',
+    `S3 answered with the range ${ContentRange}, though ${firstRange === undefined ? 'the whole' : `the first ${firstRange} bytes`} of s3://${Bucket}/${Key} ${firstRange === undefined ? 'was' : 'were'} asked for`,
+    { bucket: Bucket, key: Key },
+  );
+}
+
+function pinnedRequest(
+  params: GetParams,
+  { ETag = '', VersionId }: GetObjectCommandOutput,
+): GetObjectCommandInput & { readonly IfMatch: string } {
+  const { IfNoneMatch, ...rest } = params;
+  return { ...rest, ...(VersionId !== undefined && VersionId !== 'null' && { VersionId }), IfMatch: ETag };
+}
+
+async function openKey(
+  setting: ObjectSetting,
+  read: { envelope: Envelope; params: GetParams; options: GetOptions; storedSize: number | undefined },
+): Promise<ContentKey> {
+  const { envelope, params, options, storedSize } = read;
+  const { keyring, policy } = setting;
+  const { signal, release, maxBuffered } = options;
+  // The policy first: which option to set matters more than that the object would not fit.
+  checkReadPolicy(envelope, policy);
+  if (storedSize !== undefined) checkContentLength(envelope, storedSize, { release, maxBuffered });
+  return openContentKey({
+    keyring,
+    envelope,
+    policy,
+    encryptionContext: options.encryptionContext ?? setting.encryptionContext,
+    bucket: params.Bucket,
+    key: params.Key,
+    storedLength: storedSize,
+    signal,
+  });
+}
+
+/** Frees the connection of an answer that is not read. */
+function discard({ Body }: GetObjectCommandOutput): void {
+  const body = Body as Readable | undefined;
+  body?.once?.('error', () => undefined);
+  body?.destroy?.();
+}
+
+function refuseRanges(params: object): void {
+  for (const name of ['Range', 'PartNumber']) {
+    if ((params as Record<string, unknown>)[name] !== undefined) {
+      throw new SealpipeError(
+        'COMMAND_REFUSED',
+        `${name} was given for reading a whole object: a part of it cannot be authenticated by the object's tag`,
+      );
+    }
+  }
+}

@@ -1,0 +1,343 @@
+/** The content of one GCM object by several workers: from one connection or from several, into a file or handed on in order. */
+import type { Readable } from 'node:stream';
+import { GetObjectCommand, type GetObjectCommandOutput } from '@aws-sdk/client-s3';
+import type { ContentKey } from '../crypto/content-key.ts';
+import { SealpipeError } from '../errors.ts';
+import { tagLength } from '../format/lengths.ts';
+import { PartBuffers } from '../multipart/part-buffers.ts';
+import { isPlainClient } from '../multipart/request-signer.ts';
+import { Semaphore } from '../multipart/semaphore.ts';
+import { sharedMemory } from '../multipart/workers/shared-memory.ts';
+import { throwIfAborted } from '../retry/retry-sends.ts';
+import { s3Failure } from '../retry/s3-failure.ts';
+import { withoutResponseChecksum } from '../s3-command.ts';
+import type { OpenedObject } from './opened-object.ts';
+import { fileRangeLength, rangeOf, rangesFrom, type StoredRange } from './range-plan.ts';
+import { ReadingSession } from './reading-session.ts';
+import { type OnRetry, ResumableBody } from './resumable-body.ts';
+
+const MiB = 1024 * 1024;
+/** Bytes of a segment where the whole object comes over one connection. */
+const streamedSegment = 4 * MiB;
+/** Bytes of a range whose plaintext waits in memory for its turn, where the caller does not say. */
+const bufferedRange = 8 * MiB;
+/** Bytes that are handed on at once. */
+const handedOn = 256 * 1024;
+
+export interface ParallelOptions {
+  /** Connections. */
+  readonly concurrency: number;
+  /** Bytes of a range. */
+  readonly partSize?: number | undefined;
+  /** Threads; 0 for none. */
+  readonly workers: number;
+  /** Who makes the requests: the workers, or the caller's client; default: the workers, where nobody can tell. */
+  readonly transport: 'auto' | 'client' | 'workers';
+  readonly idleTimeout: number;
+  readonly signal: AbortSignal | undefined;
+  readonly onRetry?: OnRetry | undefined;
+  /** Told of plaintext bytes that are done. */
+  readonly onDone?: ((bytes: number) => void) | undefined;
+}
+
+interface OpenedRange {
+  readonly buffer: Buffer;
+  /** Plaintext bytes in it. */
+  readonly length: number;
+}
+
+export class ParallelContent {
+  readonly #object: OpenedObject;
+  readonly #contentKey: ContentKey;
+  readonly #options: ParallelOptions;
+  /** Ends everything under way, when something failed or nobody wants the rest. */
+  readonly #stop = new AbortController();
+  /** That, or the caller's. */
+  readonly #signal: AbortSignal;
+  readonly #trailers: Uint8Array[] = [];
+  #failure: Error | undefined;
+
+  /** @param contentKey overwritten at the end */
+  constructor(object: OpenedObject, contentKey: ContentKey, options: ParallelOptions) {
+    this.#object = object;
+    this.#contentKey = contentKey;
+    this.#options = options;
+    this.#signal =
+      options.signal === undefined ? this.#stop.signal : AbortSignal.any([options.signal, this.#stop.signal]);
+  }
+
+  /** Writes the plaintext to a file that exists. Resolves when all of it is authentic; rejects when nobody writes any more. */
+  async toFile(path: string): Promise<void> {
+    if (this.#object.arrived === this.#object.storedSize) await this.#streamToFile(path);
+    else await this.#rangesToFile(path);
+  }
+
+  /** Gives up: {@link slices} ends at its next step. */
+  cancel(reason: Error): void {
+    this.#fail(reason);
+  }
+
+  /**
+   * The plaintext in order, in memory of its own, as it is decrypted. What comes out is authentic only when all has come out
+   * without an error.
+   */
+  async *slices(): AsyncGenerator<Buffer, undefined> {
+    const { concurrency, partSize = bufferedRange } = this.#options;
+    // One more than connections, so that a slow reader of the first does not stop the others, and the one that is handed on.
+    const buffers = new PartBuffers(concurrency + 2, sharedMemory);
+    const session = this.#openSession(undefined, concurrency + 2);
+    const slots = new Semaphore(concurrency);
+    const opening: Promise<OpenedRange>[] = [];
+    try {
+      const ranges = this.#ranges(partSize);
+      let started = 0;
+      const startMore = async (): Promise<void> => {
+        while (started < ranges.length && opening.length < concurrency + 1) {
+          const range = ranges[started++] as StoredRange;
+          const buffer = await buffers.acquire(Math.max(range.content, 16));
+          const open = slots.run(() => this.#openInto(session, range, buffer));
+          // Whoever waits for its turn hears of it.
+          open.catch((error: unknown) => this.#fail(error));
+          opening.push(open);
+        }
+      };
+      await startMore();
+      for (let next = opening.shift(); next !== undefined; next = opening.shift()) {
+        const { buffer, length } = await next;
+        await startMore();
+        for (let at = 0; at < length; at += handedOn) {
+          const slice = Buffer.allocUnsafeSlow(Math.min(handedOn, length - at));
+          buffer.copy(slice, 0, at, at + slice.length);
+          yield slice;
+          throwIfAborted(this.#options.signal);
+        }
+        buffers.release(buffer);
+        this.#options.onDone?.(length);
+      }
+      await session.verify(this.#tag());
+      return undefined;
+    } catch (error) {
+      throw this.#fail(error);
+    } finally {
+      // Whoever is still under way, when something failed or nobody reads on.
+      if (this.#failure === undefined && opening.length > 0)
+        this.#fail(new SealpipeError('ABORTED', 'the download has ended'));
+      await Promise.allSettled(opening);
+      buffers.close();
+      session.close();
+    }
+  }
+
+  /** One connection: the main thread receives, the workers decrypt and write. */
+  async #streamToFile(path: string): Promise<void> {
+    const { workers } = this.#options;
+    const count = Math.max(1, workers) + 2;
+    const buffers = new PartBuffers(count, sharedMemory);
+    const session = this.#openSession(path, count);
+    const opening = new Set<Promise<void>>();
+    const body = this.#firstBody();
+    try {
+      let number = 0;
+      const trailer = await this.#collect(body, { length: streamedSegment, buffers }, (segment) => {
+        const { content, offset, buffer } = segment;
+        const open = session
+          .unseal({ number: ++number, offset, content })
+          .then(() => this.#options.onDone?.(content.length))
+          .catch((error: unknown) => {
+            body.destroy(this.#fail(error));
+          })
+          .finally(() => buffers.release(buffer));
+        opening.add(open);
+        void open.then(() => opening.delete(open));
+      });
+      await Promise.all(opening);
+      if (this.#failure !== undefined) throw this.#failure;
+      await session.verify(trailer);
+    } catch (error) {
+      throw this.#fail(error);
+    } finally {
+      body.destroy();
+      await Promise.allSettled(opening);
+      buffers.close();
+      session.close();
+    }
+  }
+
+  /** Several connections. Ranges that workers fetch need no memory here. */
+  async #rangesToFile(path: string): Promise<void> {
+    const { concurrency, partSize } = this.#options;
+    const { storedSize } = this.#object;
+    const byWorkers = this.#fetchedByWorkers();
+    const ranges = this.#ranges(partSize ?? (byWorkers ? fileRangeLength(storedSize, concurrency) : bufferedRange));
+    const buffers = new PartBuffers(concurrency, sharedMemory);
+    const session = this.#openSession(path, concurrency);
+    const slots = new Semaphore(concurrency);
+    const open = async (range: StoredRange): Promise<void> => {
+      if (this.#failure !== undefined) return;
+      if (byWorkers && range.start > 0) {
+        this.#trailers[range.number] = await session.fetch(range, undefined);
+      } else {
+        const buffer = await buffers.acquire(Math.max(range.content, 16));
+        try {
+          await this.#openInto(session, range, buffer);
+        } finally {
+          buffers.release(buffer);
+        }
+      }
+      this.#options.onDone?.(range.content);
+    };
+    try {
+      await Promise.all(
+        ranges.map((range) => slots.run(() => open(range).catch((error: unknown) => void this.#fail(error)))),
+      );
+      if (this.#failure !== undefined) throw this.#failure;
+      await session.verify(this.#tag());
+    } catch (error) {
+      throw this.#fail(error);
+    } finally {
+      buffers.close();
+      session.close();
+    }
+  }
+
+  #openSession(target: string | undefined, inFlight: number): ReadingSession {
+    const { workers, idleTimeout, onRetry } = this.#options;
+    const { client, pinned, storedSize } = this.#object;
+    return new ReadingSession({
+      contentKey: this.#contentKey,
+      workers,
+      target,
+      inFlight,
+      client,
+      input: pinned,
+      storedSize,
+      idleTimeout,
+      onRetry,
+      signal: this.#signal,
+    });
+  }
+
+  /** All ranges: what the first answer holds, and the others. */
+  #ranges(length: number): StoredRange[] {
+    const { arrived, storedSize } = this.#object;
+    const first = rangeOf(1, { start: 0, end: arrived, storedSize });
+    return [first, ...rangesFrom(storedSize, arrived, length)];
+  }
+
+  /** Fetches and decrypts one range into a buffer. */
+  async #openInto(session: ReadingSession, range: StoredRange, buffer: Buffer): Promise<OpenedRange> {
+    const { number, start, content } = range;
+    if (start > 0 && this.#fetchedByWorkers()) {
+      this.#trailers[number] = await session.fetch(range, buffer.buffer as unknown as SharedArrayBuffer);
+      return { buffer, length: content };
+    }
+    const body = start === 0 ? this.#firstBody() : await this.#requestRange(range);
+    let received = 0;
+    const trailer = Buffer.alloc(range.end - start - content);
+    try {
+      for await (const chunk of body as AsyncIterable<Buffer>) {
+        const inContent = Math.max(0, Math.min(chunk.length, content - received));
+        buffer.set(chunk.subarray(0, inContent), received);
+        trailer.set(chunk.subarray(inContent), Math.max(0, received - content));
+        received += chunk.length;
+      }
+    } finally {
+      body.destroy();
+    }
+    await session.unseal({ number, offset: start, content: buffer.subarray(0, content) });
+    this.#trailers[number] = trailer;
+    return { buffer, length: content };
+  }
+
+  async #requestRange({ start, end }: StoredRange): Promise<Readable> {
+    const { client, pinned, storedSize } = this.#object;
+    const expected = `bytes ${start}-${end - 1}/${storedSize}`;
+    const command = withoutResponseChecksum(new GetObjectCommand({ ...pinned, Range: `bytes=${start}-${end - 1}` }));
+    const answer = await client.send(command, { abortSignal: this.#signal }).catch((cause: unknown) => {
+      const context = { operation: 'GetObject', bucket: pinned.Bucket, key: pinned.Key, fields: { offset: start } };
+      throw s3Failure(cause, context);
+    });
+    if (answer.$metadata.httpStatusCode !== 206 || answer.ContentRange !== expected) {
+      (answer.Body as Readable | undefined)?.destroy();
+      throw new SealpipeError(
+        'OBJECT_CHANGED',
+        `S3 answered the request for a range of s3://${pinned.Bucket}/${pinned.Key} with status ${answer.$metadata.httpStatusCode} and range ${answer.ContentRange ?? 'none'}, expected 206 and ${expected}`,
+        { bucket: pinned.Bucket, key: pinned.Key, offset: start },
+      );
+    }
+    return this.#resumable(answer, { start, end, total: storedSize });
+  }
+
+  #firstBody(): ResumableBody {
+    const { answer, arrived, storedSize } = this.#object;
+    return this.#resumable(answer, { start: 0, end: arrived, total: storedSize });
+  }
+
+  #resumable(answer: GetObjectCommandOutput, range: { start: number; end: number; total: number }): ResumableBody {
+    const { client, pinned } = this.#object;
+    const { idleTimeout, onRetry } = this.#options;
+    const body = new ResumableBody({ client, input: pinned, answer, idleTimeout, range, onRetry });
+    const onStop = (): void => {
+      body.destroy(this.#signal.reason instanceof Error ? this.#signal.reason : undefined);
+    };
+    if (this.#signal.aborted) onStop();
+    this.#signal.addEventListener('abort', onStop, { once: true });
+    body.once('close', () => this.#signal.removeEventListener('abort', onStop));
+    return body;
+  }
+
+  /** Cuts a body into segments in shared memory. @returns what follows the content */
+  async #collect(
+    body: Readable,
+    { length, buffers }: { length: number; buffers: PartBuffers },
+    onSegment: (segment: { content: Buffer; offset: number; buffer: Buffer }) => void,
+  ): Promise<Buffer> {
+    const contentLength = this.#object.storedSize - tagLength;
+    const trailer = Buffer.alloc(tagLength);
+    let buffer: Buffer | undefined;
+    let received = 0;
+    let offset = 0;
+    let filled = 0;
+    for await (const chunk of body as AsyncIterable<Buffer>) {
+      let rest = chunk.subarray(0, Math.max(0, contentLength - received));
+      trailer.set(chunk.subarray(rest.length), Math.max(0, received - contentLength));
+      received += chunk.length;
+      while (rest.length > 0) {
+        buffer ??= await buffers.acquire(length);
+        const taken = rest.subarray(0, length - filled);
+        buffer.set(taken, filled);
+        filled += taken.length;
+        rest = rest.subarray(taken.length);
+        if (filled < length && offset + filled < contentLength) continue;
+        onSegment({ content: buffer.subarray(0, filled), offset, buffer });
+        [buffer, offset, filled] = [undefined, offset + filled, 0];
+      }
+    }
+    return trailer;
+  }
+
+  #fetchedByWorkers(): boolean {
+    const { workers, transport } = this.#options;
+    return workers > 0 && (transport === 'workers' || (transport === 'auto' && isPlainClient(this.#object.client)));
+  }
+
+  #tag(): Buffer {
+    return Buffer.concat(this.#trailers.filter((trailer) => trailer !== undefined));
+  }
+
+  /** Ends everything under way. The first failure counts and is returned; what it makes fail in turn does not. */
+  #fail(error: unknown): Error {
+    if (this.#failure === undefined) {
+      const { signal } = this.#options;
+      const aborted =
+        signal?.aborted === true && !(error instanceof SealpipeError && error.code === 'ERR_SEALPIPE_ABORTED');
+      this.#failure = aborted
+        ? new SealpipeError('ABORTED', 'the download was aborted by its signal', { cause: signal.reason as unknown })
+        : error instanceof Error
+          ? error
+          : new Error(String(error));
+      this.#stop.abort(this.#failure);
+    }
+    return this.#failure;
+  }
+}

@@ -1,0 +1,54 @@
+import { defaultWorkerCount } from '../multipart/workers/worker-pool.ts';
+import type { GetOptions } from './get-object.ts';
+import type { OpenedObject } from './opened-object.ts';
+import type { ParallelOptions } from './parallel-content.ts';
+import { defaultIdleTimeout } from './resumable-body.ts';
+
+/** More connections than this to one object only wait for each other, and take memory. */
+const mostConnections = 256;
+/** A range of less costs more in requests than in bytes; one of more would not fit into a buffer. */
+const partSizes = { least: 64 * 1024, most: 1024 * 1024 * 1024 };
+
+type Given = Pick<
+  GetOptions,
+  'concurrency' | 'partSize' | 'workers' | 'transport' | 'idleTimeout' | 'onRetry' | 'signal'
+>;
+
+/** @throws RangeError or TypeError for what cannot be right */
+export function checkParallelOptions({ concurrency = 1, partSize, workers, transport }: Given): void {
+  if (!Number.isInteger(concurrency) || concurrency < 1 || concurrency > mostConnections) {
+    throw new RangeError(`concurrency is ${String(concurrency)}, expected an integer from 1 to ${mostConnections}`);
+  }
+  if (partSize !== undefined) checkPartSize(partSize);
+  if (workers !== undefined && (!Number.isInteger(workers) || workers < 0 || workers > 64)) {
+    throw new RangeError(`workers is ${String(workers)}, expected an integer from 0 to 64`);
+  }
+  if (transport !== undefined && !['auto', 'client', 'workers'].includes(transport)) {
+    throw new TypeError(`transport is ${JSON.stringify(transport)}, expected 'auto', 'client' or 'workers'`);
+  }
+}
+
+function checkPartSize(partSize: number): void {
+  const { least, most } = partSizes;
+  if (!Number.isInteger(partSize) || partSize < least || partSize > most) {
+    throw new RangeError(`partSize is ${String(partSize)}, expected an integer from ${least} to ${most} (bytes)`);
+  }
+  if (partSize % 16 !== 0) {
+    const nearest = Math.round(partSize / 16) * 16;
+    throw new RangeError(
+      `partSize is ${partSize}, expected a multiple of 16 (the cipher's block): the nearest is ${nearest}`,
+    );
+  }
+}
+
+/** Whether an object comes over several connections: it was asked for in ranges, and is one that segments can authenticate. */
+export function isParallel(object: OpenedObject, { concurrency = 1 }: Given): boolean {
+  const { arrived, storedSize, etag, contentKey } = object;
+  return concurrency > 1 && arrived < storedSize && etag !== undefined && contentKey?.suite.authenticated === true;
+}
+
+export function parallelOptions(given: Given): ParallelOptions {
+  const { concurrency = 1, partSize, workers, transport = 'auto', idleTimeout = defaultIdleTimeout } = given;
+  const { onRetry, signal } = given;
+  return { concurrency, partSize, workers: workers ?? defaultWorkerCount(), transport, idleTimeout, onRetry, signal };
+}
