@@ -22,7 +22,7 @@ export class PartBuffers {
   readonly #free: Buffer[] = [];
   readonly #waiting: ((buffer: Buffer | undefined) => void)[] = [];
   #lent = 0;
-  #closed: Error | undefined;
+  #closed = false;
 
   constructor(count: number, memory: PartMemory = unpooledMemory) {
     this.#count = count;
@@ -35,7 +35,7 @@ export class PartBuffers {
     if (this.#lent >= this.#count) {
       const handedOver = await new Promise<Buffer | undefined>((resolve) => this.#waiting.push(resolve));
       // Closed in the moment of the hand-over: nobody else would give it back.
-      if (this.#closed !== undefined && handedOver !== undefined) this.#memory.giveBack(handedOver);
+      if (this.#closed && handedOver !== undefined) this.#memory.giveBack(handedOver);
       this.#throwIfClosed();
       return this.#fitting(handedOver, length);
     }
@@ -51,19 +51,19 @@ export class PartBuffers {
       return;
     }
     this.#lent -= 1;
-    if (this.#closed === undefined) this.#free.push(buffer);
+    if (!this.#closed) this.#free.push(buffer);
     else this.#memory.giveBack(buffer);
   }
 
-  /** Drops all buffers; whoever waits for one gets `reason`. */
-  close(reason: Error = new SealpipeError('ABORTED', 'the upload has ended')): void {
-    this.#closed = reason;
+  /** Drops all buffers; whoever waits for one gets an error. */
+  close(): void {
+    this.#closed = true;
     for (const buffer of this.#free.splice(0)) this.#memory.giveBack(buffer);
     for (const resolve of this.#waiting.splice(0)) resolve(undefined);
   }
 
   #throwIfClosed(): void {
-    if (this.#closed !== undefined) throw this.#closed;
+    if (this.#closed) throw new SealpipeError('ABORTED', 'the transfer has ended');
   }
 
   #fitting(buffer: Buffer | undefined, length: number): Buffer {

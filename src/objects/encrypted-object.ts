@@ -48,7 +48,7 @@ export interface AccessOptions {
 }
 
 /** What an opening has come to. */
-export interface OpenedObject {
+export interface ObjectParts {
   readonly answer: GetObjectCommandOutput;
   readonly stored: StoredObject;
   readonly envelope: Envelope | undefined;
@@ -106,9 +106,9 @@ export class EncryptedObject implements RangeSource, AsyncDisposable {
   /** Bytes of a segment where `authenticated` is `index`: what a read is widened to. */
   readonly segmentSize: number | undefined;
   readonly #reader: CachedRanges;
-  readonly #opened: OpenedObject;
+  readonly #opened: ObjectParts;
 
-  constructor(opened: OpenedObject) {
+  constructor(opened: ObjectParts) {
     const { answer, stored, envelope, ranges, authentication, pinned, options } = opened;
     this.bucket = stored.address.Bucket;
     this.key = stored.address.Key;

@@ -119,7 +119,9 @@ export class ParallelContent {
     } catch (error) {
       throw this.#fail(error);
     } finally {
-      this.#fail(new SealpipeError('ABORTED', 'the download has ended'));
+      // Whoever is still under way, when something failed or nobody reads on.
+      if (this.#failure === undefined && opening.length > 0)
+        this.#fail(new SealpipeError('ABORTED', 'the download has ended'));
       await Promise.allSettled(opening);
       buffers.close();
       session.close();

@@ -38,8 +38,8 @@ export const getCommand: CommandFactory = defineCommand<GetCommandOptions>({
   schema: 'get',
   addOptions: (command) => {
     addReadingOptions(command);
-    addParallelOptions(command);
     addRangeOptions(command);
+    addParallelOptions(command);
     addProgressOption(command);
     addJsonOptions(command, 'one document: bucket, key, bytes, seconds, parts, retries, kmsCalls, …');
   },
@@ -47,6 +47,8 @@ export const getCommand: CommandFactory = defineCommand<GetCommandOptions>({
     const url = parseObjectUrl(operand);
     if (looksLikeS3Url(target)) throw new UsageError(`${target} is in S3: get writes files and - (stdout)`);
     const { range } = options;
+    if (range !== undefined && (options.concurrency ?? options.partSize ?? options.workers) !== undefined)
+      throw new UsageError('--concurrency, --part-size and --workers go with whole objects, not with --range');
     if (range !== undefined && (options.release !== undefined || options.maxBuffered !== undefined))
       throw new UsageError(
         '--release and --max-buffered go with whole objects: of a range, --authenticate says what comes out',

@@ -7,6 +7,7 @@ import { addJsonOptions, addVerboseOption, type CommonOptions } from '../options
 import { addLegacyOptions, type ReadFormatOptions, readPolicy } from '../options/format-options.ts';
 import { addKeyOptions, type KeyOptions } from '../options/key-options.ts';
 import { addPlaceOptions, type PlaceOptions } from '../options/place-options.ts';
+import { parseCount } from '../options/upload-options.ts';
 import { parseS3Url } from '../s3-url.ts';
 import type { LsLine } from '../schemas.ts';
 import { UsageError } from '../usage-error.ts';
@@ -46,7 +47,9 @@ export const lsCommand: CommandFactory = defineCommand<LsOptions>({
         'look at every object (one HEAD each, at times one or two GETs): exact sizes, and what each is. CBC content needs a key, and --legacy unauthenticated',
       )
       .addOption(
-        new Option('--concurrency <n>', 'objects that --exact looks at at a time (default: 16)').argParser(parseCount),
+        new Option('--concurrency <n>', 'objects that --exact looks at at a time (default: 16)').argParser(
+          parseCount('--concurrency', 1),
+        ),
       )
       .option('--all', 'also list instruction files and segment indexes');
     addKeyOptions(command, { direction: 'decrypt' });
@@ -95,11 +98,6 @@ function toLine({ lastModified, problem, kind, ...entry }: ListEntry): LsLine {
     ...(kind && { kind }),
     ...(problem && { problem: { code: problem.code, message: problem.message } }),
   };
-}
-
-function parseCount(argument: string): number {
-  if (/^[1-9]\d{0,3}$/.test(argument)) return Number(argument);
-  throw new UsageError(`--concurrency is given ${JSON.stringify(argument)}: expected a number from 1 to 9999`);
 }
 
 /** Bytes of the largest object have eleven digits. */
