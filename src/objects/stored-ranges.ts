@@ -197,7 +197,9 @@ function collect(
       left -= chunk.length;
       take(chunk);
     };
-    const ended = (): Error => new Error(`the connection was closed ${left} bytes before the end of the range`);
+    // An error costs its stack trace: none is made where nothing is missing.
+    const ended = (): Error | undefined =>
+      left === 0 ? undefined : new Error(`the connection was closed ${left} bytes before the end of the range`);
     const onEnd = (): void => settle(() => resolve(ended()));
     // A response that is cut emits close without end, on some Node versions without an error.
     const onClose = (): void => settle(() => resolve(body.errored ?? ended()));

@@ -203,7 +203,7 @@ export class CachedRanges implements RangeSource {
     // What was held has been overwritten by then.
     if (this.#closed) throw closed();
     // Everything has arrived, so this is no allocation from a length that somebody claims.
-    const bytes = new Uint8Array(range.end - range.start);
+    const bytes = new Uint8Array(Buffer.allocUnsafeSlow(range.end - range.start).buffer);
     for (const [i, { start }] of extents.entries()) {
       const from = Math.max(range.start, start);
       const part = (parts[i] as Uint8Array).subarray(from - start, range.end - start);
