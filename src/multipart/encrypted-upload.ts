@@ -2,8 +2,10 @@ import { EventEmitter } from 'node:events';
 import type { S3Client } from '@aws-sdk/client-s3';
 import { SealpipeError } from '../errors.ts';
 import type { EnvelopeStorage } from '../format/envelope.ts';
+import { maxKeyLength } from '../format/instruction-file.ts';
 import type { StringMap } from '../format/string-map.ts';
 import type { ContentSuite } from '../format/suites.ts';
+import { assertUserMetadata } from '../format/user-metadata.ts';
 import type { Keyring } from '../keyrings/keyring.ts';
 import { assertPartSize, defaultPartSize } from './part-sizes.ts';
 import { runUploadAttempt, type UploadJob, type UploadObserver } from './upload-attempt.ts';
@@ -116,6 +118,8 @@ export class EncryptedUpload extends EventEmitter<UploadEvents> {
   constructor(setting: UploadSetting, params: EncryptedUploadParams, options: UploadOptions = {}) {
     super();
     assertParams(params);
+    assertKeyLength(params.Key, (options.storage ?? setting.storage) === 'metadata' ? '' : setting.instructionSuffix);
+    if (params.Metadata !== undefined) assertUserMetadata(params.Metadata);
     assertPartSize(options.partSize ?? defaultPartSize);
     assertCount('queueSize', options.queueSize ?? 4, 1);
     assertCount('partAttempts', options.partAttempts ?? 5, 1);
@@ -282,6 +286,17 @@ function assertParams(params: EncryptedUploadParams): void {
   if (ContentLength !== undefined && (!Number.isSafeInteger(ContentLength) || ContentLength < 0)) {
     throw new RangeError(`ContentLength is ${ContentLength}, expected the number of plaintext bytes`);
   }
+}
+
+/** @throws RangeError for a key, or that of the instruction file, that S3 would refuse when all parts are stored */
+function assertKeyLength(key: string, suffix: string): void {
+  const length = Buffer.byteLength(key + suffix);
+  if (length <= maxKeyLength) return;
+  throw new RangeError(
+    suffix === ''
+      ? `Key has ${length} bytes, S3 takes ${maxKeyLength} at most`
+      : `the key of the instruction file has ${length} bytes (Key and ${suffix}), S3 takes ${maxKeyLength} at most: shorten Key, or store the envelope in the object's metadata`,
+  );
 }
 
 function assertCount(name: string, value: number, least: number): void {
