@@ -8,7 +8,9 @@ import {
 import pMap from 'p-map';
 import type { SealpipeError } from '../errors.ts';
 import { defaultInstructionSuffix, instructionFileMarker } from '../format/envelope.ts';
+import { maxKeyLength } from '../format/instruction-file.ts';
 import { s3Failure } from '../retry/s3-failure.ts';
+import { answerTimeout, withDeadline } from '../retry/send-deadline.ts';
 import { describeFailure } from '../service-failure.ts';
 import type { ObjectSetting } from './object-setting.ts';
 
@@ -57,7 +59,11 @@ export async function deleteObject(
       ? await findInstructionFile(client, params, policy.instructionSuffix, signal)
       : undefined;
   const send = (input: DeleteParams): Promise<unknown> =>
-    client.send(new DeleteObjectCommand(input), { ...(signal && { abortSignal: signal }) }).catch((cause: unknown) => {
+    withDeadline((abortSignal) => client.send(new DeleteObjectCommand(input), { abortSignal }), {
+      timeout: answerTimeout,
+      signal,
+      what: `DeleteObject of s3://${Bucket}/${input.Key}`,
+    }).catch((cause: unknown) => {
       throw s3Failure(cause, {
         operation: 'DeleteObject',
         bucket: Bucket,
@@ -91,7 +97,11 @@ export async function deleteObjects(
       ...rest,
       Delete: { Objects: all.slice(at, at + keysAtOnce).map((Key) => ({ Key })), Quiet: true },
     });
-    const answer = await client.send(command, { ...(signal && { abortSignal: signal }) }).catch((cause: unknown) => {
+    const answer = await withDeadline((abortSignal) => client.send(command, { abortSignal }), {
+      timeout: answerTimeout,
+      signal,
+      what: `DeleteObjects of s3://${params.Bucket}`,
+    }).catch((cause: unknown) => {
       throw s3Failure(cause, { operation: 'DeleteObjects', bucket: params.Bucket });
     });
     for (const { Key = '', Code = 'Error', Message = '' } of answer.Errors ?? []) {
@@ -126,9 +136,14 @@ export async function findInstructionFile(
   signal: AbortSignal | undefined,
 ): Promise<string | undefined> {
   const key = `${Key}${suffix}`;
+  // S3 has no object of a longer key, and would refuse to look.
+  if (Buffer.byteLength(key) > maxKeyLength) return undefined;
+  const command = new HeadObjectCommand({ Bucket, Key: key, RequestPayer, ExpectedBucketOwner });
   try {
-    const head = await client.send(new HeadObjectCommand({ Bucket, Key: key, RequestPayer, ExpectedBucketOwner }), {
-      ...(signal && { abortSignal: signal }),
+    const head = await withDeadline((abortSignal) => client.send(command, { abortSignal }), {
+      timeout: answerTimeout,
+      signal,
+      what: `HeadObject of s3://${Bucket}/${key}`,
     });
     return head.Metadata !== undefined && Object.hasOwn(head.Metadata, instructionFileMarker) ? key : undefined;
   } catch (cause) {
