@@ -4,7 +4,7 @@ import { wipe } from '../crypto/content-key.ts';
 import { SealpipeError } from '../errors.ts';
 import { answerTimeout, withDeadline } from '../retry/send-deadline.ts';
 import type { EncryptionMaterials, Keyring, UnwrapDataKeyRequest } from './keyring.ts';
-import { assertKmsWrapping, assertTimeout, takeKey } from './kms.ts';
+import { assertKmsClient, assertKmsWrapping, assertTimeout, takeKey } from './kms.ts';
 import { kmsFailure } from './kms-failure.ts';
 
 export interface KmsDiscoveryKeyringOptions {
@@ -33,6 +33,7 @@ export function kmsDiscoveryKeyring({
     throw new TypeError('accounts is empty: name at least one AWS account whose keys are trusted');
   const wrong = accounts.find((account) => !/^\d{12}$/.test(account));
   if (wrong !== undefined) throw new TypeError(`accounts holds ${JSON.stringify(wrong)}, expected ids of 12 digits`);
+  assertKmsClient(client);
   assertTimeout(timeout);
   return {
     async generateDataKey(): Promise<EncryptionMaterials> {

@@ -21,6 +21,7 @@ export interface KmsKeyringOptions {
 export function kmsKeyring({ keyId, client, grantTokens, timeout }: KmsKeyringOptions): Keyring {
   if (typeof keyId !== 'string' || keyId === '')
     throw new TypeError('keyId is missing: expected a KMS key id, key ARN, alias or alias ARN');
+  assertKmsClient(client);
   assertTimeout(timeout);
   const tokens = grantTokens === undefined ? {} : { GrantTokens: [...grantTokens] };
   return {
@@ -71,6 +72,12 @@ export function kmsKeyring({ keyId, client, grantTokens, timeout }: KmsKeyringOp
       return takeKey(answer.Plaintext, 'Decrypt');
     },
   };
+}
+
+/** @throws TypeError when it is no client */
+export function assertKmsClient(client: unknown): asserts client is KMSClient {
+  if (typeof (client as Partial<KMSClient> | undefined)?.send !== 'function')
+    throw new TypeError('client is missing: expected a KMSClient of @aws-sdk/client-kms');
 }
 
 /** @throws RangeError when it is no number of milliseconds */

@@ -12,7 +12,7 @@ import { maxKeyLength } from '../format/instruction-file.ts';
 import { s3Failure } from '../retry/s3-failure.ts';
 import { answerTimeout, withDeadline } from '../retry/send-deadline.ts';
 import { describeFailure } from '../service-failure.ts';
-import type { ObjectSetting } from './object-setting.ts';
+import { assertAddress, type ObjectSetting } from './object-setting.ts';
 
 export type DeleteParams = Pick<
   DeleteObjectCommandInput,
@@ -53,6 +53,7 @@ export async function deleteObject(
   params: DeleteParams,
   { signal }: DeleteOptions = {},
 ): Promise<DeleteResult> {
+  assertAddress(params);
   const { Bucket, Key } = params;
   const companion =
     params.VersionId === undefined
@@ -85,6 +86,8 @@ export async function deleteObjects(
   { signal }: DeleteOptions = {},
 ): Promise<DeleteResult> {
   const { Keys, ...rest } = params;
+  if (!isList(Keys)) throw new TypeError('Keys is missing: expected a list of keys');
+  for (const Key of Keys) assertAddress({ Bucket: params.Bucket, Key });
   const companions = (
     await pMap(Keys, (Key) => findInstructionFile(client, { ...rest, Key }, policy.instructionSuffix, signal), {
       concurrency,
@@ -150,4 +153,8 @@ export async function findInstructionFile(
     if (describeFailure(cause).statusCode === 404) return undefined;
     throw s3Failure(cause, { operation: 'HeadObject', bucket: Bucket, key });
   }
+}
+
+function isList(value: unknown): boolean {
+  return Array.isArray(value);
 }

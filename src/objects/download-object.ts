@@ -25,6 +25,7 @@ export async function downloadObject(
   path: string,
   options: DownloadOptions = {},
 ): Promise<DownloadResult> {
+  if (typeof path !== 'string') throw new TypeError('path is missing: expected the name of the file to download to');
   checkParallelOptions(options);
   // Before the request: a folder that cannot be written to should cost nothing.
   const target = await TargetFile.create(path);
