@@ -5,7 +5,13 @@
  * written immediately before the object becomes visible, and when that fails for certain the old one is put back. What a
  * crash in between and two writers can do stands in docs/retry.md. Metadata storage has no such window.
  */
-import { DeleteObjectCommand, GetObjectCommand, PutObjectCommand, type S3Client } from '@aws-sdk/client-s3';
+import {
+  DeleteObjectCommand,
+  GetObjectCommand,
+  PutObjectCommand,
+  type PutObjectCommandOutput,
+  type S3Client,
+} from '@aws-sdk/client-s3';
 import { SealpipeError } from '../errors.ts';
 import { instructionFileMarker } from '../format/envelope.ts';
 import { maxInstructionFileLength, writeInstructionFile } from '../format/instruction-file.ts';
@@ -23,7 +29,7 @@ interface OldFile {
   readonly etag: string | undefined;
 }
 
-/** How often the old file is asked for. */
+/** Sends of a request, the first included. */
 const attempts = 5;
 
 export interface InstructionFileSwapOptions {
@@ -64,7 +70,7 @@ export class InstructionFileSwap {
   async publish(): Promise<void> {
     const { client, params, key, content } = this.#options;
     const body = writeInstructionFile(content);
-    const command = new PutObjectCommand({
+    const input = {
       ...this.#address(),
       Key: key,
       Body: body,
@@ -73,9 +79,11 @@ export class InstructionFileSwap {
       ...this.#encryptionAtRest(),
       // Somebody who creates the same object at the same time must not lose the key to it.
       ...(params.IfNoneMatch === undefined ? {} : { IfNoneMatch: params.IfNoneMatch }),
-    });
+    };
     try {
-      this.#newEtag = (await this.#send('PutObject', (signal) => client.send(command, { abortSignal: signal }))).ETag;
+      const put = (abortSignal: AbortSignal): Promise<PutObjectCommandOutput> =>
+        client.send(withoutSdkRetries(new PutObjectCommand(input)), { abortSignal });
+      this.#newEtag = (await retrySends(() => this.#send('PutObject', put), { attempts })).ETag;
     } catch (cause) {
       // The answer may be what was lost, or a 412 the answer to a second send of ours.
       const there = mayHaveArrived(cause) ? await this.#read().catch(() => undefined) : undefined;

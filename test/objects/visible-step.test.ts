@@ -67,6 +67,14 @@ test('an instruction file whose answer is always lost is recognised, and the obj
   assert.equal(await read(Key), 'new');
 });
 
+test('an instruction file whose answer never comes is sent again', { timeout: 10_000 }, async () => {
+  const Key = 'silent-file';
+  const s3 = endpoint.encrypted({ storage: 'instruction-file' });
+  endpoint.local.faults.add({ operation: 'PutObject', key: `${Key}.instruction`, stallRequestAfter: 10 });
+  await s3.upload({ Bucket, Key, Body: 'new' }, { partTimeout: 300 }).done();
+  assert.equal(await read(Key), 'new');
+});
+
 test('with If-None-Match, a lost answer to the instruction file is not taken for another writer', async () => {
   const Key = 'created';
   endpoint.local.faults.add({ operation: 'PutObject', key: `${Key}.instruction`, loseAnswer: true });
