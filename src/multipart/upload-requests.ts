@@ -189,12 +189,17 @@ export class UploadRequests {
     const { client, params } = this.#options;
     const input = { ...addressOf(params), UploadId: uploadId };
     const deadline = performance.now() + timeLimit;
-    // The upload's own signal has fired by now; the clean-up has its own.
-    const abortSignal = AbortSignal.timeout(timeLimit);
+    // The upload's own signal has fired by now. One request that is not answered must not use up the time for all.
+    const within = <T>(what: string, send: (abortSignal: AbortSignal) => Promise<T>): Promise<T> =>
+      withDeadline(send, { timeout: timeLimit / 6, signal: undefined, what });
     for (let round = 0; performance.now() < deadline; round++) {
       try {
-        await client.send(new AbortMultipartUploadCommand(input), { abortSignal });
-        await client.send(new ListPartsCommand({ ...input, MaxParts: 1 }), { abortSignal });
+        await within('AbortMultipartUpload', (abortSignal) =>
+          client.send(new AbortMultipartUploadCommand(input), { abortSignal }),
+        );
+        await within('ListParts', (abortSignal) =>
+          client.send(new ListPartsCommand({ ...input, MaxParts: 1 }), { abortSignal }),
+        );
       } catch (error) {
         const { name, kind } = describeFailure(error);
         if (name === 'NoSuchUpload' || name === 'NoSuchBucket') return true;

@@ -61,6 +61,42 @@ test('a condition on an object is not taken for one on its instruction file', as
   assert.equal((await bytesOf(body)).toString(), 'content');
 });
 
+test('the rest of a broken download that is not answered is asked for again, and given up after five times', {
+  timeout: 20_000,
+}, async () => {
+  const bytes = Buffer.alloc(1_000_000, 7);
+  await endpoint.encrypted().upload({ Bucket, Key: 'long', Body: bytes }).done();
+  endpoint.local.faults.set([
+    { operation: 'GetObject', resetResponseAfter: 300_000 },
+    { operation: 'GetObject', stallRequestAfter: 0 },
+  ]);
+  const { body } = await endpoint.encrypted().get({ Bucket, Key: 'long' }, quick);
+  assert.ok((await bytesOf(body)).equals(bytes));
+  endpoint.local.faults.set([
+    { operation: 'GetObject', resetResponseAfter: 300_000 },
+    { operation: 'GetObject', stallRequestAfter: 0, times: 'always' },
+  ]);
+  const dead = await endpoint.encrypted().get({ Bucket, Key: 'long' }, { idleTimeout: 100 });
+  assert.ok(failure('NETWORK', /broke off at byte \d+, and 5 attempts/)(await rejection(bytesOf(dead.body))));
+});
+
+test('an abort that is not answered is sent again, and nothing of the upload is left', {
+  timeout: 30_000,
+}, async () => {
+  endpoint.local.faults.set([
+    { operation: 'UploadPart', status: 403, code: 'AccessDenied' },
+    { operation: 'AbortMultipartUpload', stallRequestAfter: 0 },
+  ]);
+  const Body = (async function* () {
+    yield Buffer.alloc(6 * 1024 * 1024);
+  })();
+  const upload = endpoint.encrypted().upload({ Bucket, Key: 'given-up', Body }, { partSize: 5 * 1024 * 1024 });
+  const error = await rejection(upload.done());
+  assert.ok(failure('ACCESS_DENIED')(error));
+  assert.doesNotMatch(error.message, /did not confirm/);
+  await endpoint.assertNoUploads('given-up');
+});
+
 test('a KMS that never answers is given up, writing and reading', { timeout: 10_000 }, async () => {
   endpoint.local.faults.add({ operation: 'KMS.*', stallResponseAfter: 0, times: 'always' });
   const client = endpoint.kms;
