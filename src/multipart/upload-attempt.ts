@@ -198,7 +198,8 @@ async function send(
     const metadata = joinMetadata(params.Metadata ?? {}, identity);
     const key = `${params.Key}${instructionSuffix}`;
     const instructions =
-      instructionFile && new InstructionFileSwap({ client, params, key, content: instructionFile, signal });
+      instructionFile &&
+      new InstructionFileSwap({ client, params, key, content: instructionFile, signal, timeout: job.partTimeout });
     await instructions?.prepare();
     const dispatch = new PartDispatch({
       job,

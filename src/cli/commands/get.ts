@@ -5,6 +5,7 @@ import { counted, formatByteSize, formatRate, parseByteSize } from '../byte-size
 import { type CommandFactory, defineCommand } from '../command.ts';
 import { addJsonOptions, addProgressOption } from '../options/common-options.ts';
 import { parseCount } from '../options/upload-options.ts';
+import { printable } from '../printable.ts';
 import { type ProgressStyle, startProgress } from '../progress.ts';
 import { addReadingOptions, type ReadingOptions, withReading, writeToStdout } from '../reading.ts';
 import { formatS3Url, looksLikeS3Url, parseObjectUrl } from '../s3-url.ts';
@@ -78,7 +79,7 @@ export const getCommand: CommandFactory = defineCommand<GetCommandOptions>({
       // What --plaintext allow let through was verified by nobody.
       const how = result.envelope === undefined ? ', not encrypted, not authenticated' : '';
       await context.output.line(
-        `${formatS3Url(url)} -> ${path}  ${formatByteSize(bytes)}, ${seconds.toFixed(1)} s (${formatRate(bytes, seconds)})${again}${how}`,
+        `${formatS3Url(url)} -> ${printable(path)}  ${formatByteSize(bytes)}, ${seconds.toFixed(1)} s (${formatRate(bytes, seconds)})${again}${how}`,
       );
     });
   },

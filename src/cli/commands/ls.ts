@@ -5,6 +5,7 @@ import { withLooking } from '../looking.ts';
 import { addJsonOptions, addVerboseOption, type CommonOptions } from '../options/common-options.ts';
 import { addInstructionSuffixOption } from '../options/format-options.ts';
 import { addPlaceOptions, type PlaceOptions } from '../options/place-options.ts';
+import { printable } from '../printable.ts';
 import { parseS3Url } from '../s3-url.ts';
 import type { LsLine } from '../schemas.ts';
 
@@ -70,9 +71,4 @@ function forPeople({ key, plaintextSize, exact, lastModified }: ListEntry): stri
       .replace(/\.\d+Z$/, 'Z') ?? '-'.repeat(20);
   // Content of GCM has exactly 16 bytes less than what is stored, CBC and plaintext have fewer less: it is a lower bound.
   return `${time} ${`${exact ? '' : '≥'}${plaintextSize}`.padStart(sizeWidth)}  ${printable(key)}`;
-}
-
-/** A key can hold control characters, which would reach the terminal. */
-function printable(key: string): string {
-  return key.replace(/\p{Cc}/gu, (character) => `\\x${character.charCodeAt(0).toString(16).padStart(2, '0')}`);
 }

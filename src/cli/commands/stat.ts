@@ -6,6 +6,7 @@ import { addJsonOptions, addVerboseOption, type CommonOptions } from '../options
 import { addInstructionSuffixOption } from '../options/format-options.ts';
 import { addPlaceOptions, type PlaceOptions } from '../options/place-options.ts';
 import { addCustomerKeyOption, type CustomerKeyOptions, customerKey } from '../options/server-side-options.ts';
+import { printable } from '../printable.ts';
 import { parseObjectUrl } from '../s3-url.ts';
 import type { StatDocument } from '../schemas.ts';
 
@@ -125,7 +126,7 @@ function forPeople(document: StatDocument, { contentType, lastModified }: HeadRe
     ['etag', etag],
     ['version', versionId ?? undefined],
   );
-  return rows.flatMap(([name, value]) => (value === undefined ? [] : [`${name.padEnd(13)} ${value}`]));
+  return rows.flatMap(([name, value]) => (value === undefined ? [] : [`${name.padEnd(13)} ${printable(value)}`]));
 }
 
 function pairs(map: Record<string, string>): string {

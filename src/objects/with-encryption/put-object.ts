@@ -10,6 +10,7 @@ import { defaultInstructionSuffix } from '../../format/envelope.ts';
 import { divideEnvelope, joinMetadata } from '../../format/write-envelope.ts';
 import { createContentKey } from '../../keyrings/open-content-key.ts';
 import { InstructionFileSwap } from '../../multipart/instruction-file-swap.ts';
+import { findWritten } from '../../multipart/upload-outcome.ts';
 import { base64Crc, type UploadParams } from '../../multipart/upload-requests.ts';
 import { createEncryptStream } from '../../streams/encrypt-stream.ts';
 import { type CommandCall, type EncryptingClient, withoutChecksums } from './command-call.ts';
@@ -46,7 +47,7 @@ export async function putObject(
     signal,
   });
   const { stored, crc } = encryptWhole(contentKey, plaintext);
-  return store(client, call, envelope, { Body: stored, ContentLength: stored.length, ChecksumCRC32: base64Crc(crc) });
+  return store(client, call, envelope, { Body: stored, ContentLength: stored.length, crc });
 }
 
 /** A long stream is encrypted as it goes. The SDK cannot send it again. */
@@ -81,12 +82,13 @@ async function store(
   { setting, plain }: EncryptingClient,
   { input, forward, signal }: CommandCall<PutObjectCommandInput, PutObjectCommandOutput>,
   envelope: Record<string, string>,
-  body: Pick<PutObjectCommandInput, 'Body' | 'ContentLength' | 'ChecksumCRC32'>,
+  { crc, ...body }: Pick<PutObjectCommandInput, 'Body' | 'ContentLength'> & { crc?: number },
 ): Promise<PutObjectCommandOutput> {
   const { metadata, instructionFile } = divideEnvelope(envelope, setting.storage);
   const changed = {
     ...withoutPlaintextChecksums(input),
     ...body,
+    ...(crc === undefined ? {} : { ChecksumCRC32: base64Crc(crc) }),
     Metadata: joinMetadata(input.Metadata ?? {}, metadata),
   };
   const key = `${input.Key}${defaultInstructionSuffix}`;
@@ -104,7 +106,16 @@ async function store(
   try {
     return withoutChecksums(await forward(changed));
   } catch (error) {
-    await instructions?.rollBack();
+    if (instructions === undefined) throw error;
+    // With a lost answer the object may be in place, and would be lost with its instruction file.
+    const there = await findWritten(plain, input as UploadParams, {
+      identity: metadata,
+      storedLength: body.ContentLength ?? 0,
+      crc32: crc,
+    });
+    if (there !== undefined)
+      return { $metadata: { httpStatusCode: 200 }, ETag: there.etag, VersionId: there.versionId };
+    await instructions.rollBack();
     throw error;
   }
 }
