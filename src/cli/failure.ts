@@ -1,6 +1,7 @@
 /** What the command line says and returns when something fails. */
 import { SealpipeError } from '../index.ts';
 import { exitStatus } from './exit-status.ts';
+import { printable } from './printable.ts';
 import { UsageError } from './usage-error.ts';
 
 export interface Failure {
@@ -51,7 +52,7 @@ export function describeCauses(thrown: unknown): string[] {
     seen.add(error);
     if (error instanceof SealpipeError) {
       const { code, message, retryable, cause, ...fields } = error;
-      const known = Object.entries(fields).map(([name, value]) => `${name} ${String(value)}`);
+      const known = Object.entries(fields).map(([name, value]) => `${name} ${oneLine(String(value))}`);
       if (known.length > 0) lines.push(`  ${error === thrown ? 'with' : `${code}:`} ${known.join(', ')}`);
     }
     if (error === thrown) continue;
@@ -73,7 +74,7 @@ function requestOf(error: Error): string {
   return known.length === 0 ? '' : ` (${known.join(', ')})`;
 }
 
-/** Services' messages can hold line ends. */
+/** Services' messages can hold line ends, keys anything. */
 function oneLine(text: string): string {
-  return text.replace(/\s*[\r\n]+\s*/g, ' ').trim();
+  return printable(text.replace(/\s*[\r\n]+\s*/g, ' ').trim());
 }

@@ -1,6 +1,7 @@
 /** How far a transfer has come: a bar on a terminal, JSON lines where asked for, else nothing. Always on stderr. */
 import type { Options, SingleBar } from 'cli-progress';
 import { formatByteSize, formatRate } from './byte-size.ts';
+import { printable } from './printable.ts';
 
 /** `auto`: a bar where stderr is a terminal, else silence. */
 export type ProgressStyle = 'auto' | 'json' | 'none';
@@ -67,7 +68,8 @@ class BarProgress implements Progress {
   #running = false;
 
   constructor(createBar: (options: Options) => SingleBar, label: string) {
-    this.#label = label.length > 40 ? `…${label.slice(-39)}` : label;
+    const name = printable(label);
+    this.#label = name.length > 40 ? `…${name.slice(-39)}` : name;
     this.#bar = createBar({
       stream: process.stderr,
       clearOnComplete: true,

@@ -1,4 +1,6 @@
 /** `s3://bucket/key`. Pure. */
+import { maxKeyLength } from '../format/instruction-file.ts';
+import { printable } from './printable.ts';
 import { UsageError } from './usage-error.ts';
 
 export interface S3Url {
@@ -6,9 +8,6 @@ export interface S3Url {
   /** As written: nothing in it is decoded. Empty for a bucket alone. */
   readonly key: string;
 }
-
-/** Most bytes of a key in UTF-8: https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html */
-const maxKeyLength = 1024;
 
 /** Whether an operand means S3, be it well formed or not. */
 export function looksLikeS3Url(operand: string): boolean {
@@ -23,7 +22,7 @@ export function looksLikeS3Url(operand: string): boolean {
 export function parseS3Url(operand: string): S3Url {
   const [, bucket = '', key = ''] = /^s3:\/\/([^/]*)\/?(.*)$/s.exec(operand) ?? [];
   if (bucket === '') throw new UsageError(`${JSON.stringify(operand)} names no place in S3: expected s3://bucket/key`);
-  if (!/^[A-Za-z0-9][A-Za-z0-9._-]{1,254}$/.test(bucket))
+  if (!/^[A-Za-z0-9][A-Za-z0-9._-]{2,254}$/.test(bucket))
     throw new UsageError(
       `${JSON.stringify(bucket)} cannot be the name of a bucket: it has letters, digits, dots and hyphens, from 3 to 63 of them`,
     );
@@ -46,6 +45,7 @@ export function parseBucketUrl(operand: string): string {
   return url.bucket;
 }
 
+/** For people. */
 export function formatS3Url({ bucket, key }: S3Url): string {
-  return `s3://${bucket}/${key}`;
+  return printable(`s3://${bucket}/${key}`);
 }

@@ -1,6 +1,7 @@
 /** stdout and stderr of a command. */
 import { once } from 'node:events';
 import { SealpipeError } from '../index.ts';
+import { printable } from './printable.ts';
 
 /** stdout was closed by whoever reads it: the command stops quietly, and that is no failure (DECISIONS section 12). */
 export class OutputClosed extends Error {}
@@ -46,7 +47,7 @@ export class StandardOutput {
 
   /** Tells people something, on stderr. */
   note(message: string): void {
-    process.stderr.write(`sealpipe: ${message}\n`);
+    process.stderr.write(`sealpipe: ${printable(message)}\n`);
   }
 
   /** Waits until everything written has been handed over. @throws as {@link bytes} */

@@ -24,6 +24,12 @@ export type WrappingAlgorithm =
 /** Where an envelope lies. */
 export type EnvelopeStorage = 'metadata' | 'instruction-file';
 
+/** @throws TypeError when it is neither */
+export function assertStorage(storage: unknown): asserts storage is EnvelopeStorage {
+  if (storage !== 'metadata' && storage !== 'instruction-file')
+    throw new TypeError(`storage is ${JSON.stringify(storage)}, expected 'metadata' or 'instruction-file'`);
+}
+
 /** A parsed envelope. Everything in it is public: it stands in the clear beside the object. */
 export interface Envelope {
   readonly format: 'V1' | 'V2' | 'V3';

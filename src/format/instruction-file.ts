@@ -6,6 +6,9 @@ import { stringifyMap } from './string-map.ts';
 /** Largest instruction file that is read, in bytes. KMS allows 8 KiB of context, so no honest one comes near. */
 export const maxInstructionFileLength: number = 256 * 1024;
 
+/** Most bytes of an object's key, in UTF-8. https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html */
+export const maxKeyLength = 1024;
+
 /**
  * @throws SealpipeError ENVELOPE_INVALID when the body is not a JSON object of strings
  */

@@ -41,6 +41,32 @@ export interface ReadPolicy {
   instructionSuffix?: string | undefined;
 }
 
+/**
+ * Checks what a caller gives for a policy. A switch that is neither true nor false would be taken for off, or an instruction file
+ * for the object itself, without a word.
+ * @throws TypeError that names the option
+ */
+export function assertReadPolicy(policy: ReadPolicy): void {
+  const { commitmentPolicy, legacy, plaintext, instructionFiles, instructionSuffix } = policy;
+  if (commitmentPolicy !== undefined) assertCommitmentPolicy(commitmentPolicy);
+  if (legacy !== undefined && (typeof legacy !== 'object' || (legacy as unknown) === null))
+    throw new TypeError('legacy is no object, expected { wrappingAlgorithms, unauthenticatedModes }');
+  assertSwitch('legacy.wrappingAlgorithms', legacy?.wrappingAlgorithms);
+  assertSwitch('legacy.unauthenticatedModes', legacy?.unauthenticatedModes);
+  assertSwitch('instructionFiles', instructionFiles);
+  if (plaintext !== undefined && plaintext !== 'refuse' && plaintext !== 'allow')
+    throw new TypeError(`plaintext is ${JSON.stringify(plaintext)}, expected 'refuse' or 'allow'`);
+  if (instructionSuffix !== undefined && (typeof instructionSuffix !== 'string' || instructionSuffix === ''))
+    throw new TypeError(
+      "instructionSuffix is empty or no string, expected how instruction files' keys end: '.instruction'",
+    );
+}
+
+function assertSwitch(name: string, value: unknown): void {
+  if (value !== undefined && typeof value !== 'boolean')
+    throw new TypeError(`${name} is ${JSON.stringify(value)}, expected true or false`);
+}
+
 /** @throws TypeError when the policy is none of the three */
 export function assertCommitmentPolicy(policy: string): asserts policy is CommitmentPolicy {
   if (!commitmentPolicies.some((known) => known === policy)) {

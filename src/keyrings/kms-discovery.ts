@@ -2,8 +2,9 @@
 import { DecryptCommand, type KMSClient } from '@aws-sdk/client-kms';
 import { wipe } from '../crypto/content-key.ts';
 import { SealpipeError } from '../errors.ts';
+import { answerTimeout, withDeadline } from '../retry/send-deadline.ts';
 import type { EncryptionMaterials, Keyring, UnwrapDataKeyRequest } from './keyring.ts';
-import { assertKmsWrapping, takeKey } from './kms.ts';
+import { assertKmsClient, assertKmsWrapping, assertTimeout, takeKey } from './kms.ts';
 import { kmsFailure } from './kms-failure.ts';
 
 export interface KmsDiscoveryKeyringOptions {
@@ -14,6 +15,8 @@ export interface KmsDiscoveryKeyringOptions {
   readonly regions?: readonly string[] | undefined;
   /** Default `aws`. */
   readonly partition?: string | undefined;
+  /** Milliseconds until a call that KMS does not answer is given up, the client's own repeats included. Default 60 000. */
+  readonly timeout?: number | undefined;
 }
 
 const keyArn = /^arn:([^:]+):kms:([^:]+):(\d{12}):key\/.+$/;
@@ -24,11 +27,14 @@ export function kmsDiscoveryKeyring({
   accounts,
   regions,
   partition = 'aws',
+  timeout = answerTimeout,
 }: KmsDiscoveryKeyringOptions): Keyring {
   if (!(accounts?.length > 0))
     throw new TypeError('accounts is empty: name at least one AWS account whose keys are trusted');
   const wrong = accounts.find((account) => !/^\d{12}$/.test(account));
   if (wrong !== undefined) throw new TypeError(`accounts holds ${JSON.stringify(wrong)}, expected ids of 12 digits`);
+  assertKmsClient(client);
+  assertTimeout(timeout);
   return {
     async generateDataKey(): Promise<EncryptionMaterials> {
       throw new TypeError('a KMS discovery keyring only decrypts: give kmsKeyring({ keyId }) for writing');
@@ -40,11 +46,13 @@ export function kmsDiscoveryKeyring({
         CiphertextBlob: request.wrappedKey,
         EncryptionContext: { ...request.encryptionContext },
       });
-      const answer = await client
-        .send(command, { ...(request.signal && { abortSignal: request.signal }) })
-        .catch((cause: unknown) => {
-          throw kmsFailure(cause, { operation: 'Decrypt', keyId: undefined });
-        });
+      const answer = await withDeadline((abortSignal) => client.send(command, { abortSignal }), {
+        timeout,
+        signal: request.signal,
+        what: 'Decrypt',
+      }).catch((cause: unknown) => {
+        throw kmsFailure(cause, { operation: 'Decrypt', keyId: undefined });
+      });
       const dataKey = takeKey(answer.Plaintext, 'Decrypt');
       const [, keyPartition, keyRegion = '', account = ''] = keyArn.exec(answer.KeyId ?? '') ?? [];
       if (

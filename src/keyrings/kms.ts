@@ -4,6 +4,7 @@ import { SealpipeError } from '../errors.ts';
 import { kmsKeyIdContextKey, reservedContextKey } from '../format/envelope.ts';
 import { assertStringMap } from '../format/string-map.ts';
 import { dataKeyLength } from '../format/suites.ts';
+import { answerTimeout, withDeadline } from '../retry/send-deadline.ts';
 import type { EncryptionMaterials, GenerateDataKeyRequest, Keyring, UnwrapDataKeyRequest } from './keyring.ts';
 import { kmsFailure } from './kms-failure.ts';
 
@@ -12,12 +13,16 @@ export interface KmsKeyringOptions {
   readonly keyId: string;
   readonly client: KMSClient;
   readonly grantTokens?: readonly string[] | undefined;
+  /** Milliseconds until a call that KMS does not answer is given up, the client's own repeats included. Default 60 000. */
+  readonly timeout?: number | undefined;
 }
 
 /** A keyring over one KMS key. One GenerateDataKey per written object, one Decrypt per opened one. */
-export function kmsKeyring({ keyId, client, grantTokens }: KmsKeyringOptions): Keyring {
+export function kmsKeyring({ keyId, client, grantTokens, timeout }: KmsKeyringOptions): Keyring {
   if (typeof keyId !== 'string' || keyId === '')
     throw new TypeError('keyId is missing: expected a KMS key id, key ARN, alias or alias ARN');
+  assertKmsClient(client);
+  assertTimeout(timeout);
   const tokens = grantTokens === undefined ? {} : { GrantTokens: [...grantTokens] };
   return {
     async generateDataKey(request: GenerateDataKeyRequest): Promise<EncryptionMaterials> {
@@ -32,7 +37,11 @@ export function kmsKeyring({ keyId, client, grantTokens }: KmsKeyringOptions): K
         EncryptionContext: description,
         ...tokens,
       });
-      const answer = await client.send(command, { ...(signal && { abortSignal: signal }) }).catch((cause: unknown) => {
+      const answer = await withDeadline((abortSignal) => client.send(command, { abortSignal }), {
+        timeout: timeout ?? answerTimeout,
+        signal,
+        what: 'GenerateDataKey',
+      }).catch((cause: unknown) => {
         throw kmsFailure(cause, { operation: 'GenerateDataKey', keyId });
       });
       const dataKey = takeKey(answer.Plaintext, 'GenerateDataKey');
@@ -53,14 +62,28 @@ export function kmsKeyring({ keyId, client, grantTokens }: KmsKeyringOptions): K
         KeyId: keyId,
         ...tokens,
       });
-      const answer = await client
-        .send(command, { ...(request.signal && { abortSignal: request.signal }) })
-        .catch((cause: unknown) => {
-          throw kmsFailure(cause, { operation: 'Decrypt', keyId });
-        });
+      const answer = await withDeadline((abortSignal) => client.send(command, { abortSignal }), {
+        timeout: timeout ?? answerTimeout,
+        signal: request.signal,
+        what: 'Decrypt',
+      }).catch((cause: unknown) => {
+        throw kmsFailure(cause, { operation: 'Decrypt', keyId });
+      });
       return takeKey(answer.Plaintext, 'Decrypt');
     },
   };
+}
+
+/** @throws TypeError when it is no client */
+export function assertKmsClient(client: unknown): asserts client is KMSClient {
+  if (typeof (client as Partial<KMSClient> | undefined)?.send !== 'function')
+    throw new TypeError('client is missing: expected a KMSClient of @aws-sdk/client-kms');
+}
+
+/** @throws RangeError when it is no number of milliseconds */
+export function assertTimeout(timeout: number | undefined): void {
+  if (timeout !== undefined && !(timeout > 0))
+    throw new RangeError(`timeout is ${timeout}, expected a number of milliseconds`);
 }
 
 /** @throws TypeError when a caller sets what only we may set, or a description that KMS envelopes have no place for */

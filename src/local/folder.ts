@@ -1,5 +1,15 @@
 /** The folder of an endpoint: found or made, locked, and given back. */
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  accessSync,
+  constants,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { SealpipeError } from '../errors.ts';
@@ -32,7 +42,23 @@ function releaseAll(): void {
 }
 
 function prepare(path: string): void {
-  mkdirSync(path, { recursive: true, mode: 0o700 });
+  try {
+    mkdirSync(path, { recursive: true, mode: 0o700 });
+    accessSync(path, constants.R_OK | constants.W_OK | constants.X_OK);
+  } catch (cause) {
+    const { code, message } = cause as NodeJS.ErrnoException;
+    const why =
+      code === 'EEXIST' || code === 'ENOTDIR'
+        ? 'a file is in its place'
+        : code === 'EACCES' || code === 'EPERM' || code === 'EROFS'
+          ? 'permission denied'
+          : message;
+    throw new SealpipeError(
+      'CONFIG_INVALID',
+      `the folder ${path} of a local endpoint cannot be used (${why}): give another one`,
+      { cause },
+    );
+  }
   const marked = join(path, mark);
   if (!existsSync(marked)) {
     // Another process may be making it an endpoint's folder this very moment: the lock decides between the two.
@@ -45,7 +71,14 @@ function prepare(path: string): void {
     }
     return;
   }
-  const { layout: found } = JSON.parse(readFileSync(marked, 'utf8')) as { layout?: unknown };
+  let found: unknown;
+  try {
+    found = (JSON.parse(readFileSync(marked, 'utf8')) as { layout?: unknown } | null)?.layout;
+  } catch (cause) {
+    throw new SealpipeError('CONFIG_INVALID', `${marked} is damaged: give another folder, or remove this one`, {
+      cause,
+    });
+  }
   if (found !== layout) {
     throw new SealpipeError(
       'CONFIG_INVALID',

@@ -2,14 +2,16 @@ import { EventEmitter } from 'node:events';
 import type { S3Client } from '@aws-sdk/client-s3';
 import { assertSegmentSize, defaultSegmentSize } from '../crypto/segment-index.ts';
 import { SealpipeError } from '../errors.ts';
-import type { EnvelopeStorage } from '../format/envelope.ts';
-import type { StringMap } from '../format/string-map.ts';
+import { assertStorage, type EnvelopeStorage } from '../format/envelope.ts';
+import { maxKeyLength } from '../format/instruction-file.ts';
+import { assertStringMap, type StringMap } from '../format/string-map.ts';
 import type { ContentSuite } from '../format/suites.ts';
+import { assertUserMetadata } from '../format/user-metadata.ts';
 import type { Keyring } from '../keyrings/keyring.ts';
 import { assertNoIndexKey, requiredIndexKey } from '../objects/segment-index-key.ts';
 import { assertPartSize, defaultPartSize } from './part-sizes.ts';
 import { runUploadAttempt, type UploadJob, type UploadObserver } from './upload-attempt.ts';
-import { isRestartable, type UploadBody } from './upload-body.ts';
+import { assertUploadBody, isRestartable, type UploadBody } from './upload-body.ts';
 import type { UploadParams } from './upload-requests.ts';
 import { defaultWorkerCount } from './workers/worker-pool.ts';
 
@@ -132,6 +134,14 @@ export class EncryptedUpload extends EventEmitter<UploadEvents> {
   constructor(setting: UploadSetting, params: EncryptedUploadParams, options: UploadOptions = {}) {
     super();
     assertParams(params);
+    assertUploadBody(params.Body);
+    if (options.storage !== undefined) assertStorage(options.storage);
+    if (options.encryptionContext !== undefined) assertStringMap(options.encryptionContext, 'encryptionContext');
+    if (options.materialsDescription !== undefined)
+      assertStringMap(options.materialsDescription, 'materialsDescription');
+    if (!isList(options.tags ?? [])) throw new TypeError('tags is no list, expected [{ Key, Value }]');
+    assertKeyLength(params.Key, (options.storage ?? setting.storage) === 'metadata' ? '' : setting.instructionSuffix);
+    if (params.Metadata !== undefined) assertUserMetadata(params.Metadata);
     assertPartSize(options.partSize ?? defaultPartSize);
     assertCount('queueSize', options.queueSize ?? 4, 1);
     assertCount('partAttempts', options.partAttempts ?? 5, 1);
@@ -329,7 +339,22 @@ function assertParams(params: EncryptedUploadParams): void {
   }
 }
 
+/** @throws RangeError for a key, or that of the instruction file, that S3 would refuse when all parts are stored */
+function assertKeyLength(key: string, suffix: string): void {
+  const length = Buffer.byteLength(key + suffix);
+  if (length <= maxKeyLength) return;
+  throw new RangeError(
+    suffix === ''
+      ? `Key has ${length} bytes, S3 takes ${maxKeyLength} at most`
+      : `the key of the instruction file has ${length} bytes (Key and ${suffix}), S3 takes ${maxKeyLength} at most: shorten Key, or store the envelope in the object's metadata`,
+  );
+}
+
 function assertCount(name: string, value: number, least: number): void {
   if (!Number.isSafeInteger(value) || value < least)
     throw new RangeError(`${name} is ${value}, expected a whole number from ${least} on`);
+}
+
+function isList(value: unknown): boolean {
+  return Array.isArray(value);
 }

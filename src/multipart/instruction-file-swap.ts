@@ -5,12 +5,20 @@
  * written immediately before the object becomes visible, and when that fails for certain the old one is put back. What a
  * crash in between and two writers can do stands in docs/retry.md. Metadata storage has no such window.
  */
-import { DeleteObjectCommand, GetObjectCommand, PutObjectCommand, type S3Client } from '@aws-sdk/client-s3';
+import {
+  DeleteObjectCommand,
+  GetObjectCommand,
+  PutObjectCommand,
+  type PutObjectCommandOutput,
+  type S3Client,
+} from '@aws-sdk/client-s3';
 import { SealpipeError } from '../errors.ts';
 import { instructionFileMarker } from '../format/envelope.ts';
 import { maxInstructionFileLength, writeInstructionFile } from '../format/instruction-file.ts';
+import { retrySends } from '../retry/retry-sends.ts';
 import { s3Failure } from '../retry/s3-failure.ts';
-import { withoutResponseChecksum } from '../s3-command.ts';
+import { answerTimeout, withDeadline } from '../retry/send-deadline.ts';
+import { withoutResponseChecksum, withoutSdkRetries } from '../s3-command.ts';
 import { describeFailure } from '../service-failure.ts';
 import type { UploadParams } from './upload-requests.ts';
 
@@ -18,7 +26,11 @@ interface OldFile {
   readonly body: Uint8Array;
   readonly metadata: Record<string, string>;
   readonly contentType: string | undefined;
+  readonly etag: string | undefined;
 }
+
+/** Sends of a request, the first included. */
+const attempts = 5;
 
 export interface InstructionFileSwapOptions {
   readonly client: S3Client;
@@ -27,6 +39,8 @@ export interface InstructionFileSwapOptions {
   readonly key: string;
   readonly content: Record<string, string>;
   readonly signal: AbortSignal;
+  /** Milliseconds until a request counts as lost. Default 60 000. */
+  readonly timeout?: number | undefined;
 }
 
 export class InstructionFileSwap {
@@ -41,53 +55,43 @@ export class InstructionFileSwap {
 
   /** Reads what would be overwritten. Called before anything is sent, so that a failure costs nothing. */
   async prepare(): Promise<void> {
-    const { client, key, signal } = this.#options;
     try {
-      const answer = await client.send(
-        withoutResponseChecksum(new GetObjectCommand({ ...this.#address(), Key: key })),
-        { abortSignal: signal },
-      );
-      if ((answer.ContentLength ?? 0) > maxInstructionFileLength) {
-        (answer.Body as { destroy?: () => void } | undefined)?.destroy?.();
-        throw new SealpipeError(
-          'COMMAND_REFUSED',
-          `${key} exists and is no instruction file (${answer.ContentLength} bytes): it would be overwritten`,
-        );
-      }
-      const body = (await answer.Body?.transformToByteArray()) ?? new Uint8Array(0);
-      if (answer.Metadata === undefined || !Object.hasOwn(answer.Metadata, instructionFileMarker)) {
-        throw new SealpipeError(
-          'COMMAND_REFUSED',
-          `${key} exists and is no instruction file (it lacks ${instructionFileMarker}): it would be overwritten`,
-        );
-      }
-      this.#old = { body, metadata: answer.Metadata, contentType: answer.ContentType };
+      this.#old = await this.#read(this.#options.signal);
     } catch (cause) {
       if (describeFailure(cause).statusCode === 404 && describeFailure(cause).name !== 'NoSuchBucket') return;
       throw this.#failure(cause, 'GetObject');
     }
   }
 
-  /** Writes the new file. */
+  /**
+   * Writes the new file. Not cut off by an abort: a file that was written and is not known to be would never be rolled back, and with
+   * the old one the old object would be lost.
+   */
   async publish(): Promise<void> {
-    const { client, params, key, content, signal } = this.#options;
-    const command = new PutObjectCommand({
+    const { client, params, key, content } = this.#options;
+    const body = writeInstructionFile(content);
+    const input = {
       ...this.#address(),
       Key: key,
-      Body: writeInstructionFile(content),
+      Body: body,
       ContentType: 'application/json',
       Metadata: { [instructionFileMarker]: '' },
       ...this.#encryptionAtRest(),
       // Somebody who creates the same object at the same time must not lose the key to it.
       ...(params.IfNoneMatch === undefined ? {} : { IfNoneMatch: params.IfNoneMatch }),
-    });
+    };
     try {
-      const answer = await client.send(command, { abortSignal: signal });
-      this.#newEtag = answer.ETag;
-      this.#published = true;
+      const put = (abortSignal: AbortSignal): Promise<PutObjectCommandOutput> =>
+        client.send(withoutSdkRetries(new PutObjectCommand(input)), { abortSignal });
+      this.#newEtag = (await retrySends(() => this.#send('PutObject', put), { attempts })).ETag;
     } catch (cause) {
-      throw this.#failure(cause, 'PutObject');
+      // The answer may be what was lost, or a 412 the answer to a second send of ours.
+      const there = mayHaveArrived(cause) ? await this.#read().catch(() => undefined) : undefined;
+      if (there === undefined || !Buffer.from(there.body).equals(Buffer.from(body)))
+        throw this.#failure(cause, 'PutObject');
+      this.#newEtag = there.etag;
     }
+    this.#published = true;
   }
 
   /** After a definite failure: puts the old file back, or removes the new one if there was none. */
@@ -122,6 +126,36 @@ export class InstructionFileSwap {
     }
   }
 
+  /** What stands there now. A request that is not answered is sent again. */
+  async #read(signal?: AbortSignal): Promise<OldFile> {
+    const { client, key } = this.#options;
+    const request = async (abortSignal: AbortSignal): Promise<OldFile> => {
+      const command = withoutResponseChecksum(new GetObjectCommand({ ...this.#address(), Key: key }));
+      const answer = await client.send(withoutSdkRetries(command), { abortSignal });
+      if ((answer.ContentLength ?? 0) > maxInstructionFileLength) {
+        (answer.Body as { destroy?: () => void } | undefined)?.destroy?.();
+        throw new SealpipeError(
+          'COMMAND_REFUSED',
+          `${key} exists and is no instruction file (${answer.ContentLength} bytes): it would be overwritten`,
+        );
+      }
+      const body = (await answer.Body?.transformToByteArray()) ?? new Uint8Array(0);
+      if (answer.Metadata === undefined || !Object.hasOwn(answer.Metadata, instructionFileMarker)) {
+        throw new SealpipeError(
+          'COMMAND_REFUSED',
+          `${key} exists and is no instruction file (it lacks ${instructionFileMarker}): it would be overwritten`,
+        );
+      }
+      return { body, metadata: answer.Metadata, contentType: answer.ContentType, etag: answer.ETag };
+    };
+    return retrySends(() => this.#send('GetObject', request, signal), { attempts, signal });
+  }
+
+  #send<T>(operation: string, send: (signal: AbortSignal) => Promise<T>, signal?: AbortSignal): Promise<T> {
+    const { params, key, timeout = answerTimeout } = this.#options;
+    return withDeadline(send, { timeout, signal, what: `${operation} of s3://${params.Bucket}/${key}` });
+  }
+
   #address(): Pick<UploadParams, 'Bucket' | 'RequestPayer' | 'ExpectedBucketOwner'> {
     const { Bucket, RequestPayer, ExpectedBucketOwner } = this.#options.params;
     return { Bucket, RequestPayer, ExpectedBucketOwner };
@@ -143,4 +177,10 @@ export class InstructionFileSwap {
       precondition: 'conditional-write',
     });
   }
+}
+
+/** Whether a PUT that failed may have been carried out all the same. */
+function mayHaveArrived(cause: unknown): boolean {
+  const { kind, statusCode } = describeFailure(cause);
+  return kind === 'network' || kind === 'server' || kind === 'throttled' || kind === 'aborted' || statusCode === 412;
 }

@@ -209,7 +209,8 @@ async function send(
     const metadata = joinMetadata(params.Metadata ?? {}, identity);
     const key = `${params.Key}${instructionSuffix}`;
     const instructions =
-      instructionFile && new InstructionFileSwap({ client, params, key, content: instructionFile, signal });
+      instructionFile &&
+      new InstructionFileSwap({ client, params, key, content: instructionFile, signal, timeout: job.partTimeout });
     await instructions?.prepare();
     const indexFile = index && openIndexFile(job, observer, signal);
     await indexFile?.prepare();

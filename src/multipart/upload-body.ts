@@ -59,6 +59,26 @@ export async function isRestartable(body: UploadBody): Promise<boolean> {
   return isFile(body);
 }
 
+/** @throws TypeError when it is nothing that can be uploaded. What a function returns is seen when it is called. */
+export function assertUploadBody(body: unknown): asserts body is UploadBody {
+  if (typeof body === 'string' || typeof body === 'function') return;
+  if (
+    isObject(body) &&
+    (body instanceof Uint8Array ||
+      body instanceof ArrayBuffer ||
+      body instanceof Blob ||
+      body instanceof Readable ||
+      isWebStream(body) ||
+      Symbol.asyncIterator in body ||
+      Symbol.iterator in body ||
+      isFileBody(body))
+  )
+    return;
+  throw new TypeError(
+    'Body is nothing that can be uploaded: expected a string, bytes, a Blob, a stream, an async iterable, { path } or a function that returns one of these',
+  );
+}
+
 /**
  * Opens a body.
  * @throws TypeError when it is nothing that can be uploaded

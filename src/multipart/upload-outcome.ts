@@ -6,7 +6,8 @@ export interface WrittenObject {
   /** What identifies our object in its metadata: message id or IV, and its envelope key. Empty for V2 with an instruction file. */
   readonly identity: Record<string, string>;
   readonly storedLength: number;
-  readonly crc32: number;
+  /** Undefined where it was not computed: then the identity alone tells. */
+  readonly crc32: number | undefined;
 }
 
 /**
@@ -37,7 +38,9 @@ export async function findWritten(
   // V2 with an instruction file leaves nothing in the metadata: then the checksum of all bytes has to tell.
   const ours =
     expected === undefined
-      ? head.ChecksumCRC32 === base64Crc(written.crc32) && head.ChecksumType !== 'COMPOSITE'
+      ? written.crc32 !== undefined &&
+        head.ChecksumCRC32 === base64Crc(written.crc32) &&
+        head.ChecksumType !== 'COMPOSITE'
       : head.Metadata?.[name] === expected;
   return ours ? { etag: head.ETag ?? '', versionId: head.VersionId } : undefined;
 }

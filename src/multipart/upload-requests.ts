@@ -58,6 +58,9 @@ export interface UploadRequestsOptions {
   readonly onRetry?: ((retry: { part: number | undefined; attempt: number; error: unknown }) => void) | undefined;
 }
 
+/** Milliseconds that a PUT under way is still waited for after an abort. */
+const putGrace = 10_000;
+
 /** Sends the requests of one upload attempt, each again with the same bytes when its failure may pass. */
 export class UploadRequests {
   readonly #options: UploadRequestsOptions;
@@ -76,8 +79,12 @@ export class UploadRequests {
       ContentLength: bytes.length,
       ChecksumCRC32: base64Crc(crc32),
     };
-    const answer = await this.#send('PutObject', undefined, (signal) =>
-      client.send(withoutSdkRetries(withLeanBody(new PutObjectCommand(input))), { abortSignal: signal }),
+    const answer = await this.#send(
+      'PutObject',
+      undefined,
+      (signal) => client.send(withoutSdkRetries(withLeanBody(new PutObjectCommand(input))), { abortSignal: signal }),
+      // Cut off at once, it could still take effect, after we have looked whether it did. Its body can be slow, so not for ever.
+      { grace: putGrace },
     );
     return { etag: answer.ETag ?? '', versionId: answer.VersionId };
   }
@@ -97,7 +104,7 @@ export class UploadRequests {
       undefined,
       (signal) => client.send(withoutSdkRetries(new CreateMultipartUploadCommand(input)), { abortSignal: signal }),
       // Cutting it off could leave an upload behind whose id nobody knows.
-      { awaited: true },
+      { grace: Number.POSITIVE_INFINITY },
     );
     if (answer.UploadId === undefined)
       throw new SealpipeError('REQUEST_REJECTED', 'S3 answered CreateMultipartUpload without an upload id');
@@ -168,7 +175,7 @@ export class UploadRequests {
       undefined,
       (signal) => client.send(withoutSdkRetries(new CompleteMultipartUploadCommand(input)), { abortSignal: signal }),
       // Cutting it off would leave open whether the object is there.
-      { awaited: true },
+      { grace: Number.POSITIVE_INFINITY },
     );
     return { etag: answer.ETag ?? '', versionId: answer.VersionId };
   }
@@ -182,12 +189,17 @@ export class UploadRequests {
     const { client, params } = this.#options;
     const input = { ...addressOf(params), UploadId: uploadId };
     const deadline = performance.now() + timeLimit;
-    // The upload's own signal has fired by now; the clean-up has its own.
-    const abortSignal = AbortSignal.timeout(timeLimit);
+    // The upload's own signal has fired by now. One request that is not answered must not use up the time for all.
+    const within = <T>(what: string, send: (abortSignal: AbortSignal) => Promise<T>): Promise<T> =>
+      withDeadline(send, { timeout: timeLimit / 6, signal: undefined, what });
     for (let round = 0; performance.now() < deadline; round++) {
       try {
-        await client.send(new AbortMultipartUploadCommand(input), { abortSignal });
-        await client.send(new ListPartsCommand({ ...input, MaxParts: 1 }), { abortSignal });
+        await within('AbortMultipartUpload', (abortSignal) =>
+          client.send(new AbortMultipartUploadCommand(input), { abortSignal }),
+        );
+        await within('ListParts', (abortSignal) =>
+          client.send(new ListPartsCommand({ ...input, MaxParts: 1 }), { abortSignal }),
+        );
       } catch (error) {
         const { name, kind } = describeFailure(error);
         if (name === 'NoSuchUpload' || name === 'NoSuchBucket') return true;
@@ -203,10 +215,10 @@ export class UploadRequests {
     operation: string,
     part: number | undefined,
     send: (signal: AbortSignal) => Promise<T>,
-    { awaited = false }: { awaited?: boolean } = {},
+    { grace = 0 }: { grace?: number } = {},
   ): Promise<T> {
     const { attempts, partTimeout, signal, onRetry, params } = this.#options;
-    const deadline = { timeout: partTimeout, signal: awaited ? undefined : signal, what: operation };
+    const deadline = { timeout: partTimeout, signal, grace, what: operation };
     let attempt = 0;
     try {
       return await retrySends(

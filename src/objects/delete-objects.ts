@@ -8,9 +8,11 @@ import {
 import pMap from 'p-map';
 import type { SealpipeError } from '../errors.ts';
 import { defaultInstructionSuffix, instructionFileMarker } from '../format/envelope.ts';
+import { maxKeyLength } from '../format/instruction-file.ts';
 import { s3Failure } from '../retry/s3-failure.ts';
+import { answerTimeout, withDeadline } from '../retry/send-deadline.ts';
 import { describeFailure } from '../service-failure.ts';
-import type { ObjectSetting } from './object-setting.ts';
+import { assertAddress, type ObjectSetting } from './object-setting.ts';
 import { findSegmentIndex } from './segment-index-file.ts';
 import { indexedObjectKey, segmentIndexKey } from './segment-index-key.ts';
 
@@ -53,11 +55,16 @@ export async function deleteObject(
   params: DeleteParams,
   { signal }: DeleteOptions = {},
 ): Promise<DeleteResult> {
+  assertAddress(params);
   const { Bucket, Key } = params;
   const companions =
     params.VersionId === undefined ? await findCompanions(client, params, policy.instructionSuffix, signal) : [];
   const send = (input: DeleteParams): Promise<unknown> =>
-    client.send(new DeleteObjectCommand(input), { ...(signal && { abortSignal: signal }) }).catch((cause: unknown) => {
+    withDeadline((abortSignal) => client.send(new DeleteObjectCommand(input), { abortSignal }), {
+      timeout: answerTimeout,
+      signal,
+      what: `DeleteObject of s3://${Bucket}/${input.Key}`,
+    }).catch((cause: unknown) => {
       throw s3Failure(cause, {
         operation: 'DeleteObject',
         bucket: Bucket,
@@ -78,6 +85,8 @@ export async function deleteObjects(
   { signal }: DeleteOptions = {},
 ): Promise<DeleteResult> {
   const { Keys, ...rest } = params;
+  if (!isList(Keys)) throw new TypeError('Keys is missing: expected a list of keys');
+  for (const Key of Keys) assertAddress({ Bucket: params.Bucket, Key });
   const given = new Set(Keys);
   const companions = (
     await pMap(Keys, (Key) => findCompanions(client, { ...rest, Key }, policy.instructionSuffix, signal, given), {
@@ -91,7 +100,11 @@ export async function deleteObjects(
       ...rest,
       Delete: { Objects: all.slice(at, at + keysAtOnce).map((Key) => ({ Key })), Quiet: true },
     });
-    const answer = await client.send(command, { ...(signal && { abortSignal: signal }) }).catch((cause: unknown) => {
+    const answer = await withDeadline((abortSignal) => client.send(command, { abortSignal }), {
+      timeout: answerTimeout,
+      signal,
+      what: `DeleteObjects of s3://${params.Bucket}`,
+    }).catch((cause: unknown) => {
       throw s3Failure(cause, { operation: 'DeleteObjects', bucket: params.Bucket });
     });
     for (const { Key = '', Code = 'Error', Message = '' } of answer.Errors ?? []) {
@@ -147,13 +160,22 @@ export async function findInstructionFile(
   signal: AbortSignal | undefined,
 ): Promise<string | undefined> {
   const key = `${Key}${suffix}`;
+  // S3 has no object of a longer key, and would refuse to look.
+  if (Buffer.byteLength(key) > maxKeyLength) return undefined;
+  const command = new HeadObjectCommand({ Bucket, Key: key, RequestPayer, ExpectedBucketOwner });
   try {
-    const head = await client.send(new HeadObjectCommand({ Bucket, Key: key, RequestPayer, ExpectedBucketOwner }), {
-      ...(signal && { abortSignal: signal }),
+    const head = await withDeadline((abortSignal) => client.send(command, { abortSignal }), {
+      timeout: answerTimeout,
+      signal,
+      what: `HeadObject of s3://${Bucket}/${key}`,
     });
     return head.Metadata !== undefined && Object.hasOwn(head.Metadata, instructionFileMarker) ? key : undefined;
   } catch (cause) {
     if (describeFailure(cause).statusCode === 404) return undefined;
     throw s3Failure(cause, { operation: 'HeadObject', bucket: Bucket, key });
   }
+}
+
+function isList(value: unknown): boolean {
+  return Array.isArray(value);
 }

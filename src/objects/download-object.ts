@@ -30,6 +30,7 @@ export async function downloadObject(
   path: string,
   options: DownloadOptions = {},
 ): Promise<DownloadResult> {
+  if (typeof path !== 'string') throw new TypeError('path is missing: expected the name of the file to download to');
   checkParallelOptions(options);
   // Threads start while S3 and KMS are asked: they are wanted in any case.
   if ((options.concurrency ?? 1) > 1) takeWorkers(parallelOptions(options).workers);

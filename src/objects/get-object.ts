@@ -27,7 +27,7 @@ export interface GetOptions {
   readonly release?: ReleaseRule | undefined;
   /** Default 64 MiB. */
   readonly maxBuffered?: number | undefined;
-  /** Milliseconds without a byte, while one is waited for, until a connection counts as broken. Default 60 000. */
+  /** Milliseconds without an answer, or without a byte while one is waited for, until a connection counts as broken. Default 60 000. */
   readonly idleTimeout?: number | undefined;
   /**
    * Connections that fetch ranges of the object side by side. Default 1: one GET. More are worth it where one connection is slower

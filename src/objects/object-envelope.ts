@@ -2,12 +2,14 @@
 import { GetObjectCommand, type S3Client } from '@aws-sdk/client-s3';
 import { SealpipeError } from '../errors.ts';
 import { defaultInstructionSuffix, type Envelope } from '../format/envelope.ts';
-import { maxInstructionFileLength, parseInstructionFile } from '../format/instruction-file.ts';
+import { maxInstructionFileLength, maxKeyLength, parseInstructionFile } from '../format/instruction-file.ts';
 import { locateEnvelope, parseEnvelope } from '../format/parse-envelope.ts';
 import type { ReadPolicy } from '../format/read-policy.ts';
 import type { StringMap } from '../format/string-map.ts';
+import { retrySends } from '../retry/retry-sends.ts';
 import { s3Failure } from '../retry/s3-failure.ts';
-import { withoutResponseChecksum } from '../s3-command.ts';
+import { answerTimeout, withDeadline } from '../retry/send-deadline.ts';
+import { withoutResponseChecksum, withoutSdkRetries } from '../s3-command.ts';
 import { describeFailure } from '../service-failure.ts';
 import type { ObjectAddress } from './object-setting.ts';
 
@@ -18,7 +20,12 @@ export interface ObjectEnvelopeRequest {
   readonly metadata: StringMap;
   readonly policy: ReadPolicy;
   readonly signal?: AbortSignal | undefined;
+  /** Milliseconds until a request for the instruction file counts as lost and is sent again. Default 60 000. */
+  readonly timeout?: number | undefined;
 }
+
+/** How often an instruction file is asked for. It is a few hundred bytes, so a broken one is asked for anew, not for its rest. */
+const attempts = 5;
 
 /**
  * Finds and parses the envelope. Costs one GET more where it is in an instruction file.
@@ -58,28 +65,48 @@ export function refusePlaintext({ Bucket, Key }: ObjectAddress, policy: ReadPoli
 
 /** The bytes of an instruction file; undefined where there is none. */
 export async function fetchInstructionFile(
-  { client, address, signal }: Pick<ObjectEnvelopeRequest, 'client' | 'address' | 'signal'>,
+  request: Pick<ObjectEnvelopeRequest, 'client' | 'address' | 'signal' | 'timeout'>,
   key: string,
 ): Promise<Uint8Array | undefined> {
-  // Without the version: an instruction file has versions of its own.
-  const { VersionId, SSECustomerAlgorithm, SSECustomerKey, SSECustomerKeyMD5, ...plain } = address;
-  const command = withoutResponseChecksum(new GetObjectCommand({ ...plain, Key: key }));
+  // S3 has no object of a longer key, and would refuse to look.
+  if (Buffer.byteLength(key) > maxKeyLength) return undefined;
+  const { address, signal, timeout = answerTimeout } = request;
+  const what = `GetObject of s3://${address.Bucket}/${key}`;
   try {
-    const { Body, ContentLength = 0 } = await client.send(command, { ...(signal && { abortSignal: signal }) });
-    if (ContentLength > maxInstructionFileLength) {
-      (Body as { destroy?: () => void } | undefined)?.destroy?.();
-      throw new SealpipeError(
-        'ENVELOPE_INVALID',
-        `${key} has ${ContentLength} bytes, an instruction file has at most ${maxInstructionFileLength}`,
-      );
-    }
-    return (await Body?.transformToByteArray()) ?? new Uint8Array(0);
+    return await retrySends(
+      () => withDeadline((until) => requestFile(request, key, until), { timeout, signal, what }),
+      {
+        attempts,
+        signal,
+      },
+    );
   } catch (cause) {
     if (cause instanceof SealpipeError) throw cause;
     const { statusCode, name } = describeFailure(cause);
     if (statusCode === 404 && name !== 'NoSuchBucket') return undefined;
     throw s3Failure(cause, { operation: 'GetObject', bucket: address.Bucket, key });
   }
+}
+
+async function requestFile(
+  { client, address }: Pick<ObjectEnvelopeRequest, 'client' | 'address'>,
+  key: string,
+  abortSignal: AbortSignal,
+): Promise<Uint8Array> {
+  // Without the version: an instruction file has versions of its own.
+  const { Bucket, RequestPayer, ExpectedBucketOwner } = address;
+  const command = withoutResponseChecksum(
+    new GetObjectCommand({ Bucket, RequestPayer, ExpectedBucketOwner, Key: key }),
+  );
+  const { Body, ContentLength = 0 } = await client.send(withoutSdkRetries(command), { abortSignal });
+  if (ContentLength > maxInstructionFileLength) {
+    (Body as { destroy?: () => void } | undefined)?.destroy?.();
+    throw new SealpipeError(
+      'ENVELOPE_INVALID',
+      `${key} has ${ContentLength} bytes, an instruction file has at most ${maxInstructionFileLength}`,
+    );
+  }
+  return (await Body?.transformToByteArray()) ?? new Uint8Array(0);
 }
 
 /** Adds which object it was to an error of parsing. */

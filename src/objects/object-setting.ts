@@ -1,6 +1,6 @@
 import type { S3Client } from '@aws-sdk/client-s3';
-import type { EnvelopeStorage } from '../format/envelope.ts';
-import { assertCommitmentPolicy, type ReadPolicy, writingSuite } from '../format/read-policy.ts';
+import { assertStorage, type EnvelopeStorage } from '../format/envelope.ts';
+import { assertReadPolicy, type ReadPolicy, writingSuite } from '../format/read-policy.ts';
 import { assertStringMap, type StringMap } from '../format/string-map.ts';
 import type { ContentSuite, WritableSuiteName } from '../format/suites.ts';
 import type { Keyring } from '../keyrings/keyring.ts';
@@ -32,18 +32,13 @@ export interface ObjectSettingOptions extends ReadPolicy {
  * @throws SealpipeError COMMITMENT_POLICY when suite and policy contradict each other
  */
 export function objectSetting(options: ObjectSettingOptions): ObjectSetting {
-  const { client, keyring, suite, storage = 'metadata', encryptionContext, ...policy } = options;
+  const { client, keyring, suite, storage = 'metadata', encryptionContext, ...policy } = options ?? {};
   if (typeof (client as Partial<S3Client> | undefined)?.send !== 'function') {
     throw new TypeError('client is missing: expected an S3Client of @aws-sdk/client-s3');
   }
   assertKeyring(keyring);
-  if (policy.commitmentPolicy !== undefined) assertCommitmentPolicy(policy.commitmentPolicy);
-  if (storage !== 'metadata' && storage !== 'instruction-file') {
-    throw new TypeError(`storage is ${JSON.stringify(storage)}, expected 'metadata' or 'instruction-file'`);
-  }
-  if (policy.plaintext !== undefined && policy.plaintext !== 'refuse' && policy.plaintext !== 'allow') {
-    throw new TypeError(`plaintext is ${JSON.stringify(policy.plaintext)}, expected 'refuse' or 'allow'`);
-  }
+  assertReadPolicy(policy);
+  assertStorage(storage);
   if (encryptionContext !== undefined) assertStringMap(encryptionContext, 'encryptionContext');
   return { client, keyring, suite: writingSuite(policy.commitmentPolicy, suite), storage, policy, encryptionContext };
 }

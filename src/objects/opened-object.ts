@@ -13,6 +13,7 @@ import { plaintextLength } from '../format/lengths.ts';
 import { checkReadPolicy } from '../format/read-policy.ts';
 import { openContentKey } from '../keyrings/open-content-key.ts';
 import { s3Failure } from '../retry/s3-failure.ts';
+import { withDeadline } from '../retry/send-deadline.ts';
 import { withoutResponseChecksum } from '../s3-command.ts';
 import { describeFailure } from '../service-failure.ts';
 import { checkContentLength } from '../streams/decrypt-stream.ts';
@@ -20,6 +21,7 @@ import type { GetOptions, GetParams, GetResult } from './get-object.ts';
 import { readObjectEnvelope, refusePlaintext } from './object-envelope.ts';
 import { assertAddress, type ObjectSetting } from './object-setting.ts';
 import { firstRangeLength } from './range-plan.ts';
+import { defaultIdleTimeout } from './resumable-body.ts';
 
 export interface OpenedObject {
   readonly client: S3Client;
@@ -51,9 +53,12 @@ export async function requestObject(
   assertAddress(params);
   refuseRanges(params);
   const { client } = setting;
-  const { signal, concurrency = 1 } = options;
-  const send = (input: GetObjectCommandInput): Promise<GetObjectCommandOutput> =>
-    client.send(withoutResponseChecksum(new GetObjectCommand(input)), { ...(signal && { abortSignal: signal }) });
+  const { signal, concurrency = 1, idleTimeout = defaultIdleTimeout } = options;
+  const what = `GetObject of s3://${params.Bucket}/${params.Key}`;
+  const send = (input: GetObjectCommandInput): Promise<GetObjectCommandOutput> => {
+    const command = withoutResponseChecksum(new GetObjectCommand(input));
+    return withDeadline((abortSignal) => client.send(command, { abortSignal }), { timeout: idleTimeout, signal, what });
+  };
   const failed = (cause: unknown): never => {
     const precondition = params.IfNoneMatch === undefined ? 'changed' : 'conditional-write';
     throw s3Failure(cause, { operation: 'GetObject', bucket: params.Bucket, key: params.Key, precondition });
@@ -78,11 +83,11 @@ export async function openObject(
   options: GetOptions & { readonly firstRange?: number },
 ): Promise<OpenedObject> {
   const { client, policy } = setting;
-  const { signal } = options;
+  const { signal, idleTimeout: timeout } = options;
   try {
     const { arrived, storedSize } = arrivedOf(params, answer, options.firstRange);
     const metadata = answer.Metadata ?? {};
-    const envelope = await readObjectEnvelope({ client, address: params, metadata, policy, signal });
+    const envelope = await readObjectEnvelope({ client, address: params, metadata, policy, signal, timeout });
     if (envelope === undefined) refusePlaintext(params, policy);
     const length =
       envelope === undefined

@@ -10,6 +10,7 @@ import { Semaphore } from '../multipart/semaphore.ts';
 import { sharedMemory } from '../multipart/workers/shared-memory.ts';
 import { throwIfAborted } from '../retry/retry-sends.ts';
 import { s3Failure } from '../retry/s3-failure.ts';
+import { withDeadline } from '../retry/send-deadline.ts';
 import { withoutResponseChecksum } from '../s3-command.ts';
 import type { OpenedObject } from './opened-object.ts';
 import { fileRangeLength, rangeOf, rangesFrom, type StoredRange } from './range-plan.ts';
@@ -253,7 +254,11 @@ export class ParallelContent {
     const { client, pinned, storedSize } = this.#object;
     const expected = `bytes ${start}-${end - 1}/${storedSize}`;
     const command = withoutResponseChecksum(new GetObjectCommand({ ...pinned, Range: `bytes=${start}-${end - 1}` }));
-    const answer = await client.send(command, { abortSignal: this.#signal }).catch((cause: unknown) => {
+    const answer = await withDeadline((abortSignal) => client.send(command, { abortSignal }), {
+      timeout: this.#options.idleTimeout,
+      signal: this.#signal,
+      what: `GetObject of s3://${pinned.Bucket}/${pinned.Key} from byte ${start}`,
+    }).catch((cause: unknown) => {
       const context = { operation: 'GetObject', bucket: pinned.Bucket, key: pinned.Key, fields: { offset: start } };
       throw s3Failure(cause, context);
     });

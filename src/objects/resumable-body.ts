@@ -9,6 +9,7 @@ import {
 import { SealpipeError } from '../errors.ts';
 import { isTransient, waitBefore } from '../retry/retry-sends.ts';
 import { s3Failure } from '../retry/s3-failure.ts';
+import { withDeadline } from '../retry/send-deadline.ts';
 import { withoutResponseChecksum, withoutSdkRetries } from '../s3-command.ts';
 import { streamBufferLength } from '../streams/buffer-length.ts';
 
@@ -196,8 +197,11 @@ export class ResumableBody extends Readable {
     const last = this.#start + length - 1;
     const Range = `bytes=${from}-${last + 1 === this.#total ? '' : last}`;
     const rest = new GetObjectCommand({ ...input, ...pinned, Range, IfMatch: answer.ETag });
-    const next = await client.send(withoutSdkRetries(withoutResponseChecksum(rest)), {
-      abortSignal: this.#abort.signal,
+    const command = withoutSdkRetries(withoutResponseChecksum(rest));
+    const next = await withDeadline((abortSignal) => client.send(command, { abortSignal }), {
+      timeout: this.#options.idleTimeout,
+      signal: this.#abort.signal,
+      what: `GetObject of s3://${input.Bucket}/${input.Key} from byte ${from}`,
     });
     const expected = `bytes ${from}-${last}/${this.#total}`;
     if (next.$metadata.httpStatusCode !== 206 || next.ContentRange !== expected) {

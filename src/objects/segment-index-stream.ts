@@ -2,6 +2,7 @@ import { SealpipeError } from '../errors.ts';
 import { type GetOptions, type GetParams, type GetResult, getObject } from './get-object.ts';
 import type { ObjectSetting } from './object-setting.ts';
 import { openObject } from './open-object.ts';
+import { lookForIndex } from './segment-index-file.ts';
 import { startSegmentIndex } from './segment-index-reader.ts';
 
 /**
@@ -38,6 +39,13 @@ async function getBySegments(
     idleTimeout,
     signal,
   } as const;
+  // Before a key is asked for: most objects that are too large have no index.
+  const found = await lookForIndex(setting.client, params, signal).catch((error: unknown) => {
+    // S3 denies what is not there to whoever may not list the bucket.
+    if (error instanceof SealpipeError && error.code === 'ERR_SEALPIPE_ACCESS_DENIED') return undefined;
+    throw error;
+  });
+  if (typeof found !== 'object') return undefined;
   const object = await openObject(setting, params, options, startSegmentIndex);
   if (object.authenticated !== 'index') {
     await object.close();

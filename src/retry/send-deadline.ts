@@ -3,11 +3,16 @@ import { SealpipeError } from '../errors.ts';
 /** The longest delay that setTimeout takes, in milliseconds; above it fires at once. */
 const longestTimeout = 2 ** 31 - 1;
 
+/** Milliseconds until a request that carries no body to speak of counts as lost, where nobody says otherwise. */
+export const answerTimeout = 60_000;
+
 export interface DeadlineOptions {
   /** Milliseconds until the send counts as lost. */
   readonly timeout: number;
   /** Ends the send early. */
   readonly signal: AbortSignal | undefined;
+  /** Milliseconds that the send may still take after the signal has fired. Default 0; Infinity: the signal does not end it. */
+  readonly grace?: number | undefined;
   /** What is sent, for the error. */
   readonly what: string;
 }
@@ -19,7 +24,7 @@ export interface DeadlineOptions {
  */
 export async function withDeadline<T>(
   send: (signal: AbortSignal) => Promise<T>,
-  { timeout, signal, what }: DeadlineOptions,
+  { timeout, signal, grace = 0, what }: DeadlineOptions,
 ): Promise<T> {
   const controller = new AbortController();
   let late = false;
@@ -30,7 +35,12 @@ export async function withDeadline<T>(
     },
     Math.min(timeout, longestTimeout),
   );
-  const onAbort = (): void => controller.abort(signal?.reason);
+  let lastOrders: NodeJS.Timeout | undefined;
+  const end = (): void => controller.abort(signal?.reason);
+  const onAbort = (): void => {
+    if (grace === 0) end();
+    else if (grace !== Number.POSITIVE_INFINITY) lastOrders = setTimeout(end, grace);
+  };
   if (signal?.aborted === true) onAbort();
   else signal?.addEventListener('abort', onAbort, { once: true });
   try {
@@ -40,6 +50,7 @@ export async function withDeadline<T>(
     throw new SealpipeError('NETWORK', `${what} was not answered within ${timeout} ms`, { cause, retryable: true });
   } finally {
     clearTimeout(timer);
+    clearTimeout(lastOrders);
     signal?.removeEventListener('abort', onAbort);
   }
 }

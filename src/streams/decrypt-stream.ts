@@ -5,8 +5,8 @@ import { SealpipeError } from '../errors.ts';
 import type { Envelope } from '../format/envelope.ts';
 import { fitsOneMessage, plaintextLength } from '../format/lengths.ts';
 import { locateEnvelope, parseEnvelope } from '../format/parse-envelope.ts';
-import { assertCommitmentPolicy, type ReadPolicy } from '../format/read-policy.ts';
-import type { StringMap } from '../format/string-map.ts';
+import { assertReadPolicy, type ReadPolicy } from '../format/read-policy.ts';
+import { assertStringMap, type StringMap } from '../format/string-map.ts';
 import type { Keyring } from '../keyrings/keyring.ts';
 import { openContentKey } from '../keyrings/open-content-key.ts';
 import { assertKeyring } from '../keyrings/provider.ts';
@@ -50,8 +50,9 @@ export interface DecryptStreamOptions extends ReadPolicy {
 export function createDecryptStream(options: DecryptStreamOptions): Transform {
   assertReleaseOptions(options);
   assertKeyring(options.keyring);
-  if (options.commitmentPolicy !== undefined) assertCommitmentPolicy(options.commitmentPolicy);
+  assertReadPolicy(options);
   const { envelope: metadata } = options;
+  assertStringMap(metadata, 'envelope');
   const located = locateEnvelope(metadata);
   if (located.place === 'metadata') return decryptStreamOf(parseEnvelope(metadata), options);
   if (located.required) {
@@ -222,7 +223,7 @@ function assertReleaseOptions({
   if (release !== undefined && !releaseRules.includes(release)) {
     throw new TypeError(`release is ${JSON.stringify(release)}, expected 'authenticated' or 'delayed'`);
   }
-  if (maxBuffered !== undefined && !(maxBuffered >= 0))
+  if (maxBuffered !== undefined && !(typeof maxBuffered === 'number' && maxBuffered >= 0))
     throw new RangeError(`maxBuffered is ${maxBuffered}, expected a number of bytes`);
   if (contentLength !== undefined && !(Number.isSafeInteger(contentLength) && contentLength >= 0))
     throw new RangeError(`contentLength is ${contentLength}, expected the number of stored bytes`);

@@ -4,7 +4,7 @@ import { wipe } from '../crypto/content-key.ts';
 import { SealpipeError } from '../errors.ts';
 import { fitsOneMessage } from '../format/lengths.ts';
 import { type CommitmentPolicy, writingSuite } from '../format/read-policy.ts';
-import type { StringMap } from '../format/string-map.ts';
+import { assertStringMap, type StringMap } from '../format/string-map.ts';
 import { type ContentSuite, maxPlaintextLength, type WritableSuiteName } from '../format/suites.ts';
 import type { Keyring } from '../keyrings/keyring.ts';
 import { createContentKey } from '../keyrings/open-content-key.ts';
@@ -48,6 +48,8 @@ export function createEncryptStream(options: EncryptStreamOptions): EncryptStrea
   assertKeyring(options.keyring);
   const suite = writingSuite(options.commitmentPolicy, options.suite);
   if (options.length !== undefined) assertLength(options.length);
+  if (options.encryptionContext !== undefined) assertStringMap(options.encryptionContext, 'encryptionContext');
+  if (options.materialsDescription !== undefined) assertStringMap(options.materialsDescription, 'materialsDescription');
   return new EncryptTransform(suite, options);
 }
 

@@ -101,6 +101,18 @@ describe('local', { concurrency: 2 }, () => {
     });
     assert.deepEqual(namesIn(folder), ['mine']);
   });
+
+  test('--local says what is wrong with a folder that cannot be one, or is damaged', async () => {
+    const file = line.file('no-folder', 'x');
+    for (const folder of [file, join(file, 'below')])
+      await line.fails(['ls', 's3://bucket', '--local', folder], {
+        code: 'CONFIG_INVALID',
+        message: /a file is in its place/,
+      });
+    const damaged = line.emptyFolder();
+    writeFileSync(join(damaged, 'sealpipe-local.json'), '{"layou');
+    await line.fails(['ls', 's3://bucket', '--local', damaged], { code: 'CONFIG_INVALID', message: /is damaged/ });
+  });
 });
 
 describe('demo', { concurrency: 2 }, () => {

@@ -161,6 +161,24 @@ describe('put and get', { concurrency: 2 }, () => {
     assert.equal(readFileSync(line.path('dressed.out'), 'utf8'), 'a few words\n');
   });
 
+  test('what a terminal would obey is shown and not sent to it: in keys, contexts and errors', async () => {
+    const key = 'odd\n\u001b[31m\u009bred';
+    const url = `s3://${bucket}/${key}`;
+    const context = ['--encryption-context', 'team=a\u009bb'];
+    const said = [
+      await line.ok(['put', line.file('odd', 'x'), url, ...kms, ...context]),
+      await line.ok(['get', url, line.path('odd'), ...kms, ...context]),
+      await line.ok(['stat', url, ...line.here]),
+      await line.ok(['rm', url, ...line.here]),
+      await line.run(['cat', url, ...kms, '--verbose']),
+    ].map(({ stdout, stderr }) => `${stdout.toString('utf8')}${stderr}`);
+    for (const text of said) {
+      assert.match(text, /odd\\x0a\\x1b\[31m\\x9bred|odd \\x1b\[31m\\x9bred/);
+      assert.doesNotMatch(text.replaceAll('\n', ''), /\p{Cc}/u);
+    }
+    assert.equal(said[0]?.split('\n').length, 2);
+  });
+
   test('--format v2 writes what only a weaker policy reads', async () => {
     await line.ok(['put', small, `s3://${bucket}/v2`, ...kms, '--format', 'v2']);
     const head = await line.s3.send(new HeadObjectCommand({ Bucket: bucket, Key: 'v2' }));

@@ -105,6 +105,31 @@ describe('usage', { concurrency: 3 }, () => {
       /--encryption-context/,
     ],
     [
+      'metadata under a name that no header can have',
+      ['put', file, 's3://bucket/k', '--aes-key-file', aes, '--metadata', 'a b=1', ...line.here],
+      /"a b" cannot be a name/,
+    ],
+    [
+      'metadata outside of ASCII',
+      ['put', file, 's3://bucket/k', '--aes-key-file', aes, '--metadata', 'a=漢字', ...line.here],
+      /printable US-ASCII/,
+    ],
+    [
+      'a key that leaves no room for its instruction file',
+      [
+        'put',
+        file,
+        `s3://bucket/${'k'.repeat(1020)}`,
+        '--aes-key-file',
+        aes,
+        '--storage',
+        'instruction-file',
+        ...line.here,
+      ],
+      /instruction file has 1032 bytes/,
+    ],
+    ['a bucket of two letters', ['ls', 's3://ab'], /from 3 to 63/],
+    [
       'a reserved name in the context',
       [
         'put',

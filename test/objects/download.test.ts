@@ -148,7 +148,7 @@ test('an object that is too large to be held back is refused before its body is 
     assert.equal(code(error), 'BUFFER_LIMIT');
     assert.match((error as Error).message, /delayed|file|maxBuffered/);
   });
-  assert.deepEqual(counts, { GetObject: 1 });
+  assert.deepEqual(counts, { GetObject: 2 });
 });
 
 test('a key that does not open fails the call itself; a stream fails when it is read', async () => {

@@ -51,6 +51,17 @@ describe('a send with a deadline', () => {
     assert.equal(seen?.aborted, true);
   });
 
+  test('goes on for its grace after the signal, and is ended after it', async () => {
+    const before = timers();
+    const signal = AbortSignal.abort();
+    const late = (): Promise<string> => new Promise((resolve) => setTimeout(resolve, 30, 'answer'));
+    const options = { timeout: 60_000, signal, what: 'PutObject' };
+    assert.equal(await withDeadline(late, { ...options, grace: 5000 }), 'answer');
+    assert.equal(await withDeadline(late, { ...options, grace: Number.POSITIVE_INFINITY }), 'answer');
+    await assert.rejects(withDeadline(hang, { ...options, grace: 10 }), { name: 'AbortError' });
+    assert.equal(timers(), before);
+  });
+
   test("that the caller's signal ends throws what the send throws, not the deadline", async () => {
     const controller = new AbortController();
     const call = withDeadline(hang, { timeout: 60_000, signal: controller.signal, what: 'PutObject' });

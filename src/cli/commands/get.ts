@@ -6,6 +6,7 @@ import { type CommandFactory, defineCommand } from '../command.ts';
 import { addJsonOptions, addProgressOption } from '../options/common-options.ts';
 import { addRangeOptions, type RangeOptions } from '../options/format-options.ts';
 import { parseCount } from '../options/upload-options.ts';
+import { printable } from '../printable.ts';
 import { type ProgressStyle, startProgress } from '../progress.ts';
 import { describeRange, rangeToFile, rangeToStdout } from '../range-reading.ts';
 import { addReadingOptions, type ReadingOptions, withReading, writeToStdout } from '../reading.ts';
@@ -98,7 +99,7 @@ export const getCommand: CommandFactory = defineCommand<GetCommandOptions>({
       // What --plaintext allow let through was verified by nobody.
       const how = result.envelope === undefined ? ', not encrypted, not authenticated' : '';
       await context.output.line(
-        `${formatS3Url(url)} -> ${path}  ${formatByteSize(bytes)}, ${seconds.toFixed(1)} s (${formatRate(bytes, seconds)})${again}${how}`,
+        `${formatS3Url(url)} -> ${printable(path)}  ${formatByteSize(bytes)}, ${seconds.toFixed(1)} s (${formatRate(bytes, seconds)})${again}${how}`,
       );
     });
   },

@@ -8,6 +8,7 @@ import { addLegacyOptions, type ReadFormatOptions, readPolicy } from '../options
 import { addKeyOptions, type KeyOptions } from '../options/key-options.ts';
 import { addPlaceOptions, type PlaceOptions } from '../options/place-options.ts';
 import { parseCount } from '../options/upload-options.ts';
+import { printable } from '../printable.ts';
 import { parseS3Url } from '../s3-url.ts';
 import type { LsLine } from '../schemas.ts';
 import { UsageError } from '../usage-error.ts';
@@ -115,9 +116,4 @@ function forPeople({ key, plaintextSize, exact, basis, kind, lastModified }: Lis
   const bound = exact ? '' : basis === 'cbc-bound' ? '≤' : '≥';
   const what = kind === undefined ? '' : `${kind.padEnd(kindWidth)}  `;
   return `${time} ${`${bound}${plaintextSize}`.padStart(sizeWidth)}  ${what}${printable(key)}`;
-}
-
-/** A key can hold control characters, which would reach the terminal. */
-function printable(key: string): string {
-  return key.replace(/\p{Cc}/gu, (character) => `\\x${character.charCodeAt(0).toString(16).padStart(2, '0')}`);
 }

@@ -5,7 +5,7 @@ import { withLooking } from '../looking.ts';
 import { addJsonOptions, addVerboseOption, type CommonOptions } from '../options/common-options.ts';
 import { addInstructionSuffixOption } from '../options/format-options.ts';
 import { addPlaceOptions, type PlaceOptions } from '../options/place-options.ts';
-import { parseObjectUrl, parseS3Url, type S3Url } from '../s3-url.ts';
+import { formatS3Url, parseObjectUrl, parseS3Url, type S3Url } from '../s3-url.ts';
 import type { RmLine } from '../schemas.ts';
 
 interface RmOptions extends CommonOptions, PlaceOptions {
@@ -92,5 +92,5 @@ async function report(
     };
     return output.json(line);
   }
-  for (const key of deleted) await output.line(`deleted s3://${bucket}/${key}`);
+  for (const key of deleted) await output.line(`deleted ${formatS3Url({ bucket, key })}`);
 }

@@ -8,6 +8,7 @@ import { addLegacyOptions, type ReadFormatOptions, readPolicy } from '../options
 import { addKeyOptions, type KeyOptions } from '../options/key-options.ts';
 import { addPlaceOptions, type PlaceOptions } from '../options/place-options.ts';
 import { addCustomerKeyOption, type CustomerKeyOptions, customerKey } from '../options/server-side-options.ts';
+import { printable } from '../printable.ts';
 import { parseObjectUrl, parseS3Url } from '../s3-url.ts';
 import type { StatDocument } from '../schemas.ts';
 
@@ -154,7 +155,7 @@ function forPeople(document: StatDocument, { contentType, lastModified }: HeadRe
     ['etag', etag],
     ['version', versionId ?? undefined],
   );
-  return rows.flatMap(([name, value]) => (value === undefined ? [] : [`${name.padEnd(13)} ${value}`]));
+  return rows.flatMap(([name, value]) => (value === undefined ? [] : [`${name.padEnd(13)} ${printable(value)}`]));
 }
 
 function pairs(map: Record<string, string>): string {

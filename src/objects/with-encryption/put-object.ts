@@ -11,6 +11,7 @@ import { defaultInstructionSuffix } from '../../format/envelope.ts';
 import { divideEnvelope, joinMetadata } from '../../format/write-envelope.ts';
 import { createContentKey } from '../../keyrings/open-content-key.ts';
 import { InstructionFileSwap } from '../../multipart/instruction-file-swap.ts';
+import { findWritten } from '../../multipart/upload-outcome.ts';
 import { base64Crc, type UploadParams } from '../../multipart/upload-requests.ts';
 import { createEncryptStream } from '../../streams/encrypt-stream.ts';
 import type { SegmentIndexFile } from '../segment-index-file.ts';
@@ -56,7 +57,7 @@ export async function putObject(
   const { stored, crc } = encryptWhole(contentKey, plaintext, builder);
   const index = writing && builder && { file: writing.file, bytes: builder.finish(length) };
   builder?.close();
-  const body = { Body: stored, ContentLength: stored.length, ChecksumCRC32: base64Crc(crc) };
+  const body = { Body: stored, ContentLength: stored.length, crc };
   return store(client, call, envelope, body, index);
 }
 
@@ -98,13 +99,14 @@ async function store(
   { setting, plain }: EncryptingClient,
   { input, forward, signal }: CommandCall<PutObjectCommandInput, PutObjectCommandOutput>,
   envelope: Record<string, string>,
-  body: Pick<PutObjectCommandInput, 'Body' | 'ContentLength' | 'ChecksumCRC32'>,
+  { crc, ...body }: Pick<PutObjectCommandInput, 'Body' | 'ContentLength'> & { crc?: number },
   index?: { readonly file: SegmentIndexFile; readonly bytes: Buffer },
 ): Promise<PutObjectCommandOutput> {
   const { metadata, instructionFile } = divideEnvelope(envelope, setting.storage);
   const changed = {
     ...withoutPlaintextChecksums(input),
     ...body,
+    ...(crc === undefined ? {} : { ChecksumCRC32: base64Crc(crc) }),
     Metadata: joinMetadata(input.Metadata ?? {}, metadata),
   };
   const key = `${input.Key}${defaultInstructionSuffix}`;
@@ -123,6 +125,15 @@ async function store(
     await index?.file.publish(index.bytes);
     return withoutChecksums(await forward(changed));
   } catch (error) {
+    if (instructions === undefined && index === undefined) throw error;
+    // With a lost answer the object may be in place, and would be lost with its instruction file.
+    const there = await findWritten(plain, input as UploadParams, {
+      identity: metadata,
+      storedLength: body.ContentLength ?? 0,
+      crc32: crc,
+    });
+    if (there !== undefined)
+      return { $metadata: { httpStatusCode: 200 }, ETag: there.etag, VersionId: there.versionId };
     await index?.file.withdraw();
     await instructions?.rollBack();
     throw error;
