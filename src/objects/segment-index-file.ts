@@ -17,7 +17,7 @@ import { SealpipeError } from '../errors.ts';
 import { base64Crc, type UploadParams } from '../multipart/upload-requests.ts';
 import { type RetryOptions, retrySends } from '../retry/retry-sends.ts';
 import { type S3FailureContext, s3Failure } from '../retry/s3-failure.ts';
-import { withDeadline } from '../retry/send-deadline.ts';
+import { answerTimeout, withDeadline } from '../retry/send-deadline.ts';
 import { withLeanBody, withoutResponseChecksum, withoutSdkRetries } from '../s3-command.ts';
 import { describeFailure } from '../service-failure.ts';
 import { requiredIndexKey, segmentIndexKey } from './segment-index-key.ts';
@@ -233,21 +233,18 @@ export async function lookForIndex(
   const Range = `bytes=-${trailerLength}`;
   const command = new GetObjectCommand({ Bucket, Key: key, RequestPayer, ExpectedBucketOwner, Range });
   try {
-    const {
-      Body,
-      ETag = '',
-      ContentLength,
-      ContentRange = '',
-    } = await client.send(withoutResponseChecksum(command), {
-      ...(signal && { abortSignal: signal }),
-    });
-    if (ContentLength !== trailerLength) {
-      (Body as { destroy?: () => void } | undefined)?.destroy?.();
-      return 'foreign';
-    }
-    const trailer = (await Body?.transformToByteArray()) ?? new Uint8Array(0);
-    const size = Number(ContentRange.slice(ContentRange.lastIndexOf('/') + 1) || Number.NaN);
-    return isTrailer(trailer) ? { key, etag: ETag, trailer, size } : 'foreign';
+    const send = async (abortSignal: AbortSignal): Promise<{ trailer: Uint8Array; etag: string; range: string }> => {
+      const answer = await client.send(withoutResponseChecksum(command), { abortSignal });
+      const { Body, ETag = '', ContentLength, ContentRange = '' } = answer;
+      const fits = ContentLength === trailerLength;
+      if (!fits) (Body as { destroy?: () => void } | undefined)?.destroy?.();
+      const trailer = fits ? await Body?.transformToByteArray() : undefined;
+      return { trailer: trailer ?? new Uint8Array(0), etag: ETag, range: ContentRange };
+    };
+    const what = `GetObject of s3://${Bucket}/${key}`;
+    const { trailer, etag, range } = await withDeadline(send, { timeout: answerTimeout, signal, what });
+    const size = Number(range.slice(range.lastIndexOf('/') + 1) || Number.NaN);
+    return isTrailer(trailer) ? { key, etag, trailer, size } : 'foreign';
   } catch (cause) {
     const { statusCode, name } = describeFailure(cause);
     if (statusCode === 404 && name !== 'NoSuchBucket') return undefined;
