@@ -23,15 +23,15 @@ export class SegmentIndexFilter<Entry> {
     const shown = this.#leave(key);
     const prefix = key.slice(0, key.lastIndexOf('/') + 1);
     this.#folder(prefix)?.held.delete(key);
+    const index = segmentIndexKey(key);
+    if (index !== undefined && Buffer.compare(Buffer.from(index), Buffer.from(key)) > 0)
+      (this.#folder(prefix) ?? this.#enter(prefix)).early.add(key);
     const object = indexedObjectKey(key);
     if (object !== undefined) {
       const folder = this.#folder(prefix) ?? this.#enter(prefix);
       if (!folder.early.has(object)) folder.held.set(object, entry);
       return shown;
     }
-    const index = segmentIndexKey(key);
-    if (index !== undefined && Buffer.compare(Buffer.from(index), Buffer.from(key)) > 0)
-      (this.#folder(prefix) ?? this.#enter(prefix)).early.add(key);
     shown.push(entry);
     return shown;
   }

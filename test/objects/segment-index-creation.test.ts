@@ -8,7 +8,7 @@ import {
   CreateMultipartUploadCommand,
   GetObjectCommand,
   PutObjectCommand,
-  type S3Client,
+  S3Client,
   UploadPartCommand,
 } from '@aws-sdk/client-s3';
 import { Upload } from '@aws-sdk/lib-storage';
@@ -99,14 +99,18 @@ describe('an index made of an object that is there', () => {
 
   test('is not stored when the object was overwritten in the meantime, nor over an index that appeared', async () => {
     await put('raced');
-    let writing: Promise<unknown> = Promise.resolve();
-    const onProgress = ({ loaded, total }: { loaded: number; total: number }): void => {
-      if (loaded === total) writing = put('raced');
-    };
-    const overwrite = endpoint.encrypted().createSegmentIndex({ Bucket, Key: 'raced' }, { onProgress });
-    endpoint.local.faults.add({ operation: 'HeadObject', key: 'raced', delay: 300 });
-    assert.equal((await refusal(overwrite)).code, 'ERR_SEALPIPE_OBJECT_CHANGED');
-    await writing;
+    const client = new S3Client(endpoint.local.s3Config);
+    client.middlewareStack.add(
+      (next, { commandName }) =>
+        async (args) => {
+          if (commandName === 'HeadObjectCommand') await put('raced');
+          return next(args);
+        },
+      { step: 'initialize' },
+    );
+    const overwritten = endpoint.encrypted({ client }).createSegmentIndex({ Bucket, Key: 'raced' });
+    assert.equal((await refusal(overwritten)).code, 'ERR_SEALPIPE_OBJECT_CHANGED');
+    client.destroy();
     await missing('.raced.segments');
     endpoint.local.faults.add({
       operation: 'PutObject',
