@@ -282,6 +282,8 @@ export class ParallelParts implements PartProducer {
   #sendBy(worker: SealWorker, memory: SharedArrayBuffer): SealedPart['send'] {
     if (!(worker instanceof PoolWorker)) return undefined;
     return (request, { length, signal }) => {
+      // It may have fired while the request was being signed; a listener would never hear of it.
+      if (signal.aborted) return Promise.reject(aborted());
       const task = nextTask();
       const onAbort = (): void => worker.post({ type: 'cancel', task });
       signal.addEventListener('abort', onAbort, { once: true });
@@ -314,6 +316,11 @@ export class ParallelParts implements PartProducer {
     const open = { type: 'open', session: this.#session, key: createSecretKey(key), iv, aad, file } as const;
     for (const worker of this.#workers) worker.post(open);
   }
+}
+
+/** As Node's own: whoever sent it knows the reason. */
+function aborted(): Error {
+  return Object.assign(new Error('the send was cancelled'), { name: 'AbortError', code: 'ABORT_ERR' });
 }
 
 /** A sealed part with bytes of the tag behind it. */
