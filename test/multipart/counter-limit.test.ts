@@ -1,6 +1,6 @@
 /** The end of GCM's counter: 2^36 − 32 bytes, which no test has to send to see what happens there. */
 import assert from 'node:assert/strict';
-import { createCipheriv, createSecretKey, randomBytes } from 'node:crypto';
+import { createCipheriv, randomBytes } from 'node:crypto';
 import { closeSync, ftruncateSync, mkdtempSync, openSync, rmSync, utimesSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,6 +9,7 @@ import { ContentEncryptor } from '../../src/crypto/content-cipher.ts';
 import type { ContentKey } from '../../src/crypto/content-key.ts';
 import { elementOf } from '../../src/crypto/field.ts';
 import { encryptRagged } from '../../src/crypto/ragged-segment.ts';
+import { handOver } from '../../src/crypto/secret-memory.ts';
 import { createCtr, MessageSecrets, SegmentHash, TagFold } from '../../src/crypto/segment.ts';
 import { committingSuite, gcmSuite, maxPlaintextLength } from '../../src/format/suites.ts';
 import { ClientMultipart } from '../../src/multipart/client-multipart.ts';
@@ -84,7 +85,7 @@ for (const committing of [false, true]) {
         const sealer = new PartSealer({
           type: 'open',
           session: 1,
-          key: createSecretKey(key.key),
+          key: handOver(key.key),
           iv: key.iv,
           aad: key.aad,
           file: undefined,

@@ -5,6 +5,8 @@ import { takeWorkers } from '../../src/multipart/workers/worker-pool.ts';
  * done first, unless they have to wait for it.
  */
 export function crashWorkers(count: number): void {
-  // A session without a key is nothing that sealpipe ever sends.
-  for (const worker of takeWorkers(count)) worker.post({ type: 'open' } as never);
+  // No AES key has three bytes; sealpipe never sends such a one.
+  const key = (): SharedArrayBuffer => new SharedArrayBuffer(3);
+  const rest = { session: 0, iv: new Uint8Array(12), aad: new Uint8Array(0), file: undefined };
+  for (const worker of takeWorkers(count)) worker.post({ type: 'open', key: key(), ...rest });
 }

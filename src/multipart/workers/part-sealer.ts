@@ -3,6 +3,7 @@ import { closeSync, openSync, readSync } from 'node:fs';
 import { crc32 } from 'node:zlib';
 import { type ContentKey, wipe } from '../../crypto/content-key.ts';
 import { releaseMemory } from '../../crypto/release-memory.ts';
+import { takeOver } from '../../crypto/secret-memory.ts';
 import { assertWithinCounter, createCtr, MessageSecrets, SegmentHash } from '../../crypto/segment.ts';
 import { SealpipeError } from '../../errors.ts';
 import { committingSuite, gcmSuite } from '../../format/suites.ts';
@@ -19,7 +20,7 @@ export class PartSealer {
   #descriptor: number | undefined;
 
   constructor({ key, iv, aad, file }: OpenSession) {
-    this.#contentKey = { suite: aad.length === 0 ? gcmSuite : committingSuite, key: key.export(), iv, aad };
+    this.#contentKey = { suite: aad.length === 0 ? gcmSuite : committingSuite, key: takeOver(key), iv, aad };
     this.#secrets = new MessageSecrets(this.#contentKey);
     this.#file = file;
   }
