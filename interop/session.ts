@@ -1,11 +1,17 @@
+import { runEngineUploads } from './engine-uploads.ts';
+import { runKilledUploads } from './killed-uploads.ts';
 import { knownFailures, knownFlakes } from './known-failures.ts';
 import { Matrix } from './matrix.ts';
-import type { OfficialPeerName, Peer } from './peer.ts';
+import { spec } from './objects.ts';
+import { type OfficialPeerName, officialPeers, type Peer } from './peer.ts';
 import { startPeer } from './peers.ts';
 import { Plaintexts } from './plaintexts.ts';
 import { SealpipePeer } from './sealpipe-peer.ts';
 import type { Verdict } from './tally.ts';
 import { localWorld, type World, worldAt } from './world.ts';
+
+/** Uploads that are killed: twenty that are finished, and four whose source is changed then. */
+const killedRounds = 24;
 
 export interface SessionOptions {
   /** The official clients beside sealpipe. */
@@ -38,23 +44,61 @@ export async function runSession(options: SessionOptions): Promise<boolean> {
     console.log(`interop on ${world.title}, ready after ${seconds(started, ready)} s:`);
     for (const { client, runtime } of peers) console.log(`  ${client} on ${runtime}`);
 
+    const report = reporter(options.verbose);
     const matrix = new Matrix({
       peers,
       store,
       keyrings,
       plaintexts,
-      report: (line, verdict) => {
-        if (verdict === 'failed') console.error(line);
-        else if (options.verbose) console.log(line);
-      },
+      report,
     });
     await matrix.run();
-    return summarize(matrix, peers, ready);
+    const held = summarize(matrix, peers, ready);
+    return (await runUploads({ world, peers, plaintexts, verbose: options.verbose })) && held;
   } finally {
     await Promise.all(peers.map((peer) => peer.close()));
     await world?.close();
     plaintexts.remove();
   }
+}
+
+function reporter(verbose: boolean): (line: string, verdict: Verdict) => void {
+  return (line, verdict) => {
+    if (verdict === 'failed') console.error(line);
+    else if (verbose) console.log(line);
+  };
+}
+
+/** What sealpipe alone can write, read by one official client: Java where it is there, as it has the most to say about an object. */
+async function runUploads({
+  world,
+  peers,
+  plaintexts,
+  verbose,
+}: {
+  readonly world: World;
+  readonly peers: readonly Peer[];
+  readonly plaintexts: Plaintexts;
+  readonly verbose: boolean;
+}): Promise<boolean> {
+  const name = officialPeers.find((each) => peers.some((peer) => peer.name === each));
+  const readers = peers.filter((peer) => peer.name === name);
+  if (name === undefined) return true;
+  const report = reporter(verbose);
+  const keyring = world.keyrings.of(spec({ length: 0 }));
+  if (keyring.type !== 'kms') throw new Error('internal error: no KMS key');
+  const { s3, kms, store } = world;
+  const since = performance.now();
+  const engines = await runEngineUploads({ s3, kms, bucket: store.bucket, keyring, plaintexts, readers, report });
+  console.log(
+    `uploads by threads and by lib-storage, read by ${name}: ${engines.passed} passed, ${engines.failed} failed in ${seconds(since, performance.now())} s`,
+  );
+  const then = performance.now();
+  const killed = await runKilledUploads({ reader: name, rounds: killedRounds, report });
+  console.log(
+    `journalled uploads killed at random moments, read by ${name}: ${killed.passed} passed, ${killed.failed} failed in ${seconds(then, performance.now())} s`,
+  );
+  return engines.failed + killed.failed === 0;
 }
 
 function summarize(matrix: Matrix, peers: readonly Peer[], since: number): boolean {

@@ -8,6 +8,7 @@
 import { hkdfSync, randomFillSync, timingSafeEqual } from 'node:crypto';
 import { SealpipeError } from '../errors.ts';
 import { type ContentSuite, commitmentLength, dataKeyLength, messageIdLength } from '../format/suites.ts';
+import { secretCopy } from './secret-memory.ts';
 
 /** What encrypts or decrypts one object's content. Zero it with {@link wipe} when the operation ends. */
 export interface ContentKey {
@@ -42,7 +43,7 @@ export function newContentKey(suite: ContentSuite, dataKey: Uint8Array): NewCont
   assertDataKey(dataKey);
   if (!suite.committing) {
     const iv = randomBytesNotZero(suite.ivLength);
-    return { contentKey: { suite, key: unpooledCopy(dataKey), iv, aad: new Uint8Array(0) }, iv, commitment: undefined };
+    return { contentKey: { suite, key: secretCopy(dataKey), iv, aad: new Uint8Array(0) }, iv, commitment: undefined };
   }
   const messageId = randomBytesNotZero(messageIdLength);
   return {
@@ -67,7 +68,7 @@ export function storedContentKey(
   dataKey: Uint8Array,
 ): ContentKey {
   assertDataKey(dataKey);
-  if (!suite.committing) return { suite, key: unpooledCopy(dataKey), iv, aad: new Uint8Array(0) };
+  if (!suite.committing) return { suite, key: secretCopy(dataKey), iv, aad: new Uint8Array(0) };
   const expected = expand(dataKey, iv, commitInfo, commitmentLength);
   if (commitment?.length !== commitmentLength || !timingSafeEqual(expected, commitment)) {
     throw new SealpipeError(
@@ -104,10 +105,6 @@ function assertDataKey(dataKey: Uint8Array): void {
       `the data key has ${dataKey.length} bytes, expected ${dataKeyLength}`,
     );
   }
-}
-
-function unpooledCopy(secret: Uint8Array): Uint8Array {
-  return Uint8Array.from(secret);
 }
 
 function randomBytesNotZero(length: number): Uint8Array {

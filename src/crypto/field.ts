@@ -7,22 +7,38 @@
  * multiplication is always 128 steps of masks and shifts. What remains is the timing of the JIT.
  */
 
+import { secretBytes } from './secret-memory.ts';
+
 /** One element. Zero it with `fill(0)` when it was secret. */
 export type FieldElement = Int32Array;
 
 /** Bytes of an element. */
 export const elementLength = 16;
 
+/** Zero. In memory that the garbage collector does not move: most elements are secret. */
+export function newElement(): FieldElement {
+  return new Int32Array(new ArrayBuffer(elementLength));
+}
+
+/** The same element once more, for somebody else to overwrite. */
+export function copyOf(element: FieldElement): FieldElement {
+  const copy = newElement();
+  copy.set(element);
+  return copy;
+}
+
 /** The element that a 16-byte block stands for; shorter blocks are padded with zeros. */
 export function elementOf(block: Uint8Array): FieldElement {
-  const words = new Int32Array(4);
+  const words = newElement();
   for (let i = 0; i < block.length; i++) words[i >> 2]! |= block[i]! << (24 - 8 * (i & 3));
   return words;
 }
 
 /** The 16-byte block of an element, in memory of its own. */
 export function blockOf(element: FieldElement): Uint8Array {
-  return Uint8Array.from({ length: elementLength }, (_, i) => (element[i >> 2]! >>> (24 - 8 * (i & 3))) & 0xff);
+  const block = secretBytes(elementLength);
+  for (let i = 0; i < elementLength; i++) block[i] = (element[i >> 2]! >>> (24 - 8 * (i & 3))) & 0xff;
+  return block;
 }
 
 /** `target ← target ⊕ other`. */
@@ -55,13 +71,27 @@ export function multiply(a: FieldElement, b: FieldElement): FieldElement {
       v0 = (v0 >>> 1) ^ (carry & 0xe1000000);
     }
   }
-  return Int32Array.of(z0, z1, z2, z3);
+  const product = newElement();
+  product[0] = z0;
+  product[1] = z1;
+  product[2] = z2;
+  product[3] = z3;
+  return product;
+}
+
+/** a · b · b: what one block contributes to a Z. Half of it would be as secret as the whole. */
+export function multiplyTwice(a: FieldElement, b: FieldElement): FieldElement {
+  const once = multiply(a, b);
+  const twice = multiply(once, b);
+  once.fill(0);
+  return twice;
 }
 
 /** base^exponent, by square and multiply; the exponent (a number of blocks) is public. */
 export function power(base: FieldElement, exponent: number): FieldElement {
-  let result: FieldElement = Int32Array.of(0x80000000 | 0, 0, 0, 0);
-  let square: FieldElement = Int32Array.from(base);
+  let result = newElement();
+  result[0] = 0x80000000 | 0;
+  let square = copyOf(base);
   // Arithmetic instead of shifts: a message has up to 2^32 blocks.
   for (let rest = exponent; rest > 0; rest = Math.floor(rest / 2)) {
     if (rest % 2 === 1) result = replaced(result, multiply(result, square));

@@ -6,7 +6,7 @@
  */
 import { crc32 } from 'node:zlib';
 import type { ContentKey } from './content-key.ts';
-import { elementOf, type FieldElement, multiply } from './field.ts';
+import { elementOf, type FieldElement, multiplyTwice } from './field.ts';
 import { releaseMemory } from './release-memory.ts';
 import { assertWithinCounter, createCtr, type MessageSecrets, SegmentHash, TagFold } from './segment.ts';
 import type { SegmentMacs } from './segment-index-macs.ts';
@@ -111,7 +111,7 @@ export class RaggedFold {
   #foldPending(): void {
     if (this.#pendingLength === 0) return;
     const { h } = this.#secrets;
-    const z = multiply(multiply(elementOf(this.#pending.subarray(0, this.#pendingLength)), h), h);
+    const z = multiplyTwice(elementOf(this.#pending.subarray(0, this.#pendingLength)), h);
     this.#fold.append(z, this.#pendingLength);
     z.fill(0);
     this.#pendingLength = 0;

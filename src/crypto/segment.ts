@@ -14,7 +14,7 @@ import { type Cipher, type CipherGCM, createCipheriv } from 'node:crypto';
 import { SealpipeError } from '../errors.ts';
 import { maxPlaintextLength } from '../format/suites.ts';
 import type { ContentKey } from './content-key.ts';
-import { addTo, blockOf, elementOf, type FieldElement, multiply, power } from './field.ts';
+import { addTo, blockOf, elementOf, type FieldElement, multiply, multiplyTwice, newElement, power } from './field.ts';
 
 const blockLength = 16;
 const zeroIv = new Uint8Array(12);
@@ -29,14 +29,10 @@ export class MessageSecrets {
   readonly tagMask: FieldElement;
 
   constructor({ key, iv }: ContentKey) {
-    const ecb = createCipheriv('aes-256-ecb', key, null).setAutoPadding(false);
     const one = (prefix: Uint8Array): Buffer => Buffer.concat([prefix, Buffer.of(0, 0, 0, 1)]);
-    const blocks = ecb.update(Buffer.concat([Buffer.alloc(blockLength), one(zeroIv), one(iv)]));
-    ecb.final();
-    this.h = elementOf(blocks.subarray(0, 16));
-    this.hashMask = elementOf(blocks.subarray(16, 32));
-    this.tagMask = elementOf(blocks.subarray(32, 48));
-    blocks.fill(0);
+    this.h = encryptedBlock(key, Buffer.alloc(blockLength));
+    this.hashMask = encryptedBlock(key, one(zeroIv));
+    this.tagMask = encryptedBlock(key, one(iv));
   }
 
   wipe(): void {
@@ -44,6 +40,23 @@ export class MessageSecrets {
     this.hashMask.fill(0);
     this.tagMask.fill(0);
   }
+}
+
+/**
+ * AES_K(block), as the padding of an empty message in CBC mode: `final` writes to the memory that it returns, where `update` would
+ * leave a copy behind in memory that is freed as it is.
+ */
+function encryptedBlock(key: Uint8Array, block: Uint8Array): FieldElement {
+  const padding = blockLength;
+  const cipher = createCipheriv(
+    'aes-256-cbc',
+    key,
+    block.map((byte) => byte ^ padding),
+  );
+  const encrypted = cipher.final();
+  const element = elementOf(encrypted);
+  encrypted.fill(0);
+  return element;
 }
 
 /** A cipher for the keystream of a message from a block on: encrypts and decrypts alike. Unauthenticated by itself. */
@@ -121,7 +134,7 @@ export class TagFold {
     this.#secrets = secrets;
     this.#aadLength = aad.length;
     const { h } = secrets;
-    this.#z = aad.length === 0 ? new Int32Array(4) : multiply(multiply(elementOf(aad), h), h);
+    this.#z = aad.length === 0 ? newElement() : multiplyTwice(elementOf(aad), h);
   }
 
   /** Ciphertext bytes folded so far. */

@@ -1,5 +1,6 @@
 /** Data keys wrapped by an AES key of the caller's own. */
 import { createCipheriv, createDecipheriv, createSecretKey, KeyObject, randomFillSync } from 'node:crypto';
+import { secretBytes } from '../crypto/secret-memory.ts';
 import { SealpipeError } from '../errors.ts';
 import { assertStringMap, type StringMap } from '../format/string-map.ts';
 import { dataKeyLength } from '../format/suites.ts';
@@ -32,7 +33,7 @@ export function aesKeyring(options: AesKeyringOptions): Keyring {
       if (binding === null) throw new Error('internal error: CBC is never written');
       if (own === undefined) throw new TypeError('the AES keyring has no key of its own: give one for writing');
       const stored = rawDescription(request, description, 'AES');
-      const dataKey = randomFillSync(new Uint8Array(dataKeyLength));
+      const dataKey = randomFillSync(secretBytes(dataKeyLength));
       const iv = randomFillSync(new Uint8Array(12));
       const cipher = createCipheriv(`aes-${keyBits(own)}-gcm`, own, iv, { authTagLength: 16 });
       cipher.setAAD(Buffer.from(binding, 'latin1'));
@@ -92,7 +93,7 @@ const unwrappers: Partial<Record<string, Unwrap>> = {
 
 /** One unpooled array of two pieces, which are overwritten. */
 function joined(head: Buffer, tail: Buffer): Uint8Array {
-  const whole = new Uint8Array(head.length + tail.length);
+  const whole = secretBytes(head.length + tail.length);
   whole.set(head);
   whole.set(tail, head.length);
   head.fill(0);

@@ -4,6 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import { wipe } from '../crypto/content-key.ts';
+import { secretCopy } from '../crypto/secret-memory.ts';
 import type { StringMap } from '../format/string-map.ts';
 import type { EncryptionMaterials, GenerateDataKeyRequest, Keyring, UnwrapDataKeyRequest } from './keyring.ts';
 
@@ -65,7 +66,7 @@ export function cachingKeyring(keyring: Keyring, options: CachingKeyringOptions)
     entry.bytes += bytes;
     cached.delete(id);
     cached.set(id, entry);
-    return Uint8Array.from(entry.dataKey);
+    return secretCopy(entry.dataKey);
   };
 
   const keep = (id: string, dataKey: Uint8Array, bytes: number): void => {
@@ -73,7 +74,7 @@ export function cachingKeyring(keyring: Keyring, options: CachingKeyringOptions)
     forget(id);
     // A key that is never asked for again must not outlive its age. setTimeout's longest delay is 2^31 − 1 ms.
     const timer = setTimeout(() => forget(id), Math.min(maxAgeMs, 2 ** 31 - 1)).unref();
-    cached.set(id, { dataKey: Uint8Array.from(dataKey), expires: performance.now() + maxAgeMs, timer, uses: 1, bytes });
+    cached.set(id, { dataKey: secretCopy(dataKey), expires: performance.now() + maxAgeMs, timer, uses: 1, bytes });
     while (cached.size > maxKeys) forget(cached.keys().next().value as string);
   };
 

@@ -1,5 +1,6 @@
 /** Data keys from AWS KMS: GenerateDataKey and Decrypt, under an encryption context that binds them to the content suite. */
 import { DecryptCommand, GenerateDataKeyCommand, type KMSClient } from '@aws-sdk/client-kms';
+import { secretCopy } from '../crypto/secret-memory.ts';
 import { SealpipeError } from '../errors.ts';
 import { kmsKeyIdContextKey, reservedContextKey } from '../format/envelope.ts';
 import { assertStringMap } from '../format/string-map.ts';
@@ -118,7 +119,7 @@ export function takeKey(plaintext: Uint8Array | undefined, operation: string): U
       `KMS answered ${operation} with a key of ${plaintext?.length ?? 0} bytes, expected ${dataKeyLength}`,
     );
   }
-  const key = Uint8Array.from(plaintext);
+  const key = secretCopy(plaintext);
   plaintext.fill(0);
   return key;
 }

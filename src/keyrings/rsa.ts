@@ -8,6 +8,7 @@ import {
   publicEncrypt,
   randomFillSync,
 } from 'node:crypto';
+import { secretBytes, secretCopy } from '../crypto/secret-memory.ts';
 import { SealpipeError } from '../errors.ts';
 import { assertStringMap, type StringMap } from '../format/string-map.ts';
 import { dataKeyLength } from '../format/suites.ts';
@@ -55,9 +56,9 @@ export function rsaKeyring(options: RsaKeyringOptions): Keyring {
       if (binding === null) throw new Error('internal error: CBC is never written');
       if (publicKey === undefined) throw new TypeError('the RSA keyring has no public key: give one for writing');
       const stored = rawDescription(request, description, 'RSA');
-      const dataKey = randomFillSync(new Uint8Array(dataKeyLength));
+      const dataKey = randomFillSync(secretBytes(dataKeyLength));
       // One byte length of the key ‖ key ‖ the suite's name: the format binds the wrapping to the suite this way.
-      const message = new Uint8Array(1 + dataKeyLength + binding.length);
+      const message = secretBytes(1 + dataKeyLength + binding.length);
       message[0] = dataKeyLength;
       message.set(dataKey, 1);
       message.set(Buffer.from(binding, 'latin1'), 1 + dataKeyLength);
@@ -105,7 +106,7 @@ const unwrappers: Partial<Record<string, Unwrap>> = {
       message.length === 1 + dataKeyLength + binding.length &&
       message[0] === dataKeyLength &&
       message.subarray(1 + dataKeyLength).equals(binding);
-    const dataKey = Uint8Array.from(message.subarray(1, 1 + dataKeyLength));
+    const dataKey = secretCopy(message.subarray(1, 1 + dataKeyLength));
     message.fill(0);
     if (!good) throw new Error('wrong content');
     return dataKey;

@@ -1,5 +1,5 @@
 import type { ContentKey } from '../crypto/content-key.ts';
-import type { FieldElement } from '../crypto/field.ts';
+import { copyOf, type FieldElement } from '../crypto/field.ts';
 import { type MessageSecrets, TagFold } from '../crypto/segment.ts';
 import { SealpipeError } from '../errors.ts';
 
@@ -23,7 +23,7 @@ export class OrderedFold {
    * @param length ciphertext bytes
    */
   add(number: number, z: FieldElement, length: number): void {
-    const copy = Int32Array.from(z);
+    const copy = copyOf(z);
     z.fill(0);
     if (this.#closed) {
       copy.fill(0);

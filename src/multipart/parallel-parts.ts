@@ -1,8 +1,9 @@
-import { createSecretKey, timingSafeEqual } from 'node:crypto';
+import { timingSafeEqual } from 'node:crypto';
 import { crc32 } from 'node:zlib';
 import { ContentEncryptor, slices } from '../crypto/content-cipher.ts';
 import { type ContentKey, wipe } from '../crypto/content-key.ts';
-import type { FieldElement } from '../crypto/field.ts';
+import { copyOf, type FieldElement, newElement } from '../crypto/field.ts';
+import { handOver } from '../crypto/secret-memory.ts';
 import { assertWithinCounter, MessageSecrets } from '../crypto/segment.ts';
 import { SealpipeError } from '../errors.ts';
 import { OrderedFold } from './ordered-fold.ts';
@@ -20,7 +21,7 @@ import type { SourceFile } from './upload-body.ts';
 import type { SealWorker } from './workers/inline-worker.ts';
 import { sharedMemory } from './workers/shared-memory.ts';
 import { nextSession, nextTask, PoolWorker } from './workers/worker-pool.ts';
-import type { RawAnswer, SealOutcome } from './workers/worker-protocol.ts';
+import type { RawAnswer, SealOutcome, SealTask } from './workers/worker-protocol.ts';
 
 /** Where the plaintext comes from: a file that the workers read, or chunks that are copied into shared memory. */
 export type ParallelSource = { readonly file: SourceFile } | { readonly chunks: AsyncIterable<Uint8Array> };
@@ -137,7 +138,7 @@ export class ParallelParts implements PartProducer {
       const length = Math.min(partSize, size - offset);
       const intent = done.has(number) ? intents.get(number) : undefined;
       if (intent !== undefined) {
-        this.#fold.add(number, Int32Array.from(intent.z), length);
+        this.#fold.add(number, copyOf(intent.z), length);
         yield { number, offset, length, buffer: undefined, whole: false };
       } else {
         const buffer = await this.#buffers.acquire(number === 1 ? firstBufferLength(this.#plan) : partSize);
@@ -194,7 +195,7 @@ export class ParallelParts implements PartProducer {
           bytes: Buffer.alloc(0),
           crc32: 0,
           plaintextLength: 0,
-          segment: { offset: this.#length, length: 0, z: new Int32Array(4) },
+          segment: { offset: this.#length, length: 0, z: newElement() },
         },
         Buffer.alloc(tagLength),
         tag.subarray(from),
@@ -240,7 +241,8 @@ export class ParallelParts implements PartProducer {
     const zIndex = this.#freeZs.pop();
     if (zIndex === undefined) throw new Error('internal error: more parts in the making than in memory');
     const memory = buffer.buffer as unknown as SharedArrayBuffer;
-    const sealed = await worker.run<SealOutcome>({
+    const place = this.#zs.subarray(zIndex * 4, zIndex * 4 + 4);
+    const task: SealTask = {
       type: 'seal',
       task: nextTask(),
       session: this.#session,
@@ -250,14 +252,19 @@ export class ParallelParts implements PartProducer {
       zs: this.#zs.buffer as SharedArrayBuffer,
       zIndex,
       fromFile: 'file' in this.#source,
-    });
-    const place = this.#zs.subarray(zIndex * 4, zIndex * 4 + 4);
-    const z = Int32Array.from(place);
-    place.fill(0);
-    this.#freeZs.push(zIndex);
+    };
+    let sealed: SealOutcome;
+    let z: FieldElement;
+    try {
+      sealed = await worker.run<SealOutcome>(task);
+      z = copyOf(place);
+    } finally {
+      place.fill(0);
+      this.#freeZs.push(zIndex);
+    }
     this.#compare(number, z, length);
     if (sealed.entries !== undefined) this.#plan.index?.add(offset, sealed.entries);
-    const segment = { offset, length, z: Int32Array.from(z) };
+    const segment = { offset, length, z: copyOf(z) };
     this.#fold.add(number, z, length);
     return {
       number,
@@ -286,6 +293,8 @@ export class ParallelParts implements PartProducer {
   #sendBy(worker: SealWorker, memory: SharedArrayBuffer): SealedPart['send'] {
     if (!(worker instanceof PoolWorker)) return undefined;
     return (request, { length, signal }) => {
+      // It may have fired while the request was being signed; a listener would never hear of it.
+      if (signal.aborted) return Promise.reject(aborted());
       const task = nextTask();
       const onAbort = (): void => worker.post({ type: 'cancel', task });
       signal.addEventListener('abort', onAbort, { once: true });
@@ -317,9 +326,14 @@ export class ParallelParts implements PartProducer {
     const file = path === undefined || identity === undefined ? undefined : { path, identity };
     const { index: builder } = this.#plan;
     const index = builder && { key: builder.key, segmentSize: builder.segmentSize };
-    const open = { type: 'open', session: this.#session, key: createSecretKey(key), iv, aad, file, index } as const;
-    for (const worker of this.#workers) worker.post(open);
+    for (const worker of this.#workers)
+      worker.post({ type: 'open', session: this.#session, key: handOver(key), iv, aad, file, index });
   }
+}
+
+/** As Node's own: whoever sent it knows the reason. */
+function aborted(): Error {
+  return Object.assign(new Error('the send was cancelled'), { name: 'AbortError', code: 'ABORT_ERR' });
 }
 
 /** A sealed part with bytes of the tag behind it. */

@@ -18,6 +18,7 @@ import { createContentKey } from '../keyrings/open-content-key.ts';
 import { SegmentIndexFile } from '../objects/segment-index-file.ts';
 import { unlessAborted } from '../streams/unless-aborted.ts';
 import { InstructionFileSwap } from './instruction-file-swap.ts';
+import { lockJournalName } from './journal/journal-lock.ts';
 import { JournalSession, waitUntilSettled } from './journal/journal-session.ts';
 import { resumeUpload } from './journal/resume.ts';
 import { journalKeyInfo } from './journal/upload-journal.ts';
@@ -80,6 +81,15 @@ export async function runUploadAttempt(
   observer: UploadObserver,
   signal: AbortSignal,
 ): Promise<UploadedObject> {
+  const lock = job.journal === undefined ? undefined : await lockJournalName(job.journal);
+  try {
+    return await runAttempt(job, observer, signal);
+  } finally {
+    await lock?.release();
+  }
+}
+
+async function runAttempt(job: UploadJob, observer: UploadObserver, signal: AbortSignal): Promise<UploadedObject> {
   // Opening can last as long as it likes (a factory, a FIFO that nobody writes to).
   const source = await unlessAborted(openBody(job.body), signal, (late) => void late.close());
   if (source === undefined) throw aborted(signal);

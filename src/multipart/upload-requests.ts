@@ -10,7 +10,7 @@ import {
   type S3Client,
   UploadPartCommand,
 } from '@aws-sdk/client-s3';
-import { SealpipeError } from '../errors.ts';
+import { type errorCodes, SealpipeError, type SealpipeErrorFields } from '../errors.ts';
 import { retrySends } from '../retry/retry-sends.ts';
 import { s3Failure } from '../retry/s3-failure.ts';
 import { withDeadline } from '../retry/send-deadline.ts';
@@ -229,15 +229,19 @@ export class UploadRequests {
         { attempts, signal, onRetry: ({ error, attempt: failed }) => onRetry?.({ part, attempt: failed, error }) },
       );
     } catch (cause) {
-      throw s3Failure(cause, {
-        operation,
-        bucket: params.Bucket,
-        key: params.Key,
-        precondition: 'conditional-write',
-        fields: { part, attempts: attempt },
-      });
+      const place = { bucket: params.Bucket, key: params.Key };
+      const fields = { part, attempts: attempt };
+      // A deadline or a checksum of ours knows neither where nor how often.
+      if (cause instanceof SealpipeError && cause.retryable) throw withFields(cause, { ...place, ...fields });
+      throw s3Failure(cause, { operation, ...place, precondition: 'conditional-write', fields });
     }
   }
+}
+
+/** The same error with more known about it. */
+function withFields(error: SealpipeError, fields: SealpipeErrorFields): SealpipeError {
+  const code = error.code.replace('ERR_SEALPIPE_', '') as (typeof errorCodes)[number];
+  return new SealpipeError(code, error.message, { ...fields, ...error, cause: error.cause });
 }
 
 /** What a worker was answered, as the SDK would have put it. */

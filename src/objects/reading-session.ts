@@ -1,9 +1,11 @@
 /** One object's content on its way through the workers: decrypted in segments, in any order, authenticated as a whole. */
-import { createSecretKey, timingSafeEqual } from 'node:crypto';
+import { timingSafeEqual } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { S3Client } from '@aws-sdk/client-s3';
 import { GetObjectCommand, type GetObjectCommandInput } from '@aws-sdk/client-s3';
 import { type ContentKey, wipe } from '../crypto/content-key.ts';
+import { copyOf } from '../crypto/field.ts';
+import { handOver } from '../crypto/secret-memory.ts';
 import { MessageSecrets } from '../crypto/segment.ts';
 import { SealpipeError } from '../errors.ts';
 import { OrderedFold } from '../multipart/ordered-fold.ts';
@@ -54,10 +56,9 @@ export class ReadingSession {
     this.#fold = new OrderedFold(contentKey, this.#secrets);
     this.#zs = new Int32Array(new SharedArrayBuffer(inFlight * 16));
     this.#freeZs = Array.from({ length: inFlight }, (_, i) => i);
-    const key = createSecretKey(contentKey.key);
     const { iv, aad } = contentKey;
     for (const worker of this.#workers)
-      worker.post({ type: 'open-reading', session: this.#session, key, iv, aad, target });
+      worker.post({ type: 'open-reading', session: this.#session, key: handOver(contentKey.key), iv, aad, target });
   }
 
   /**
@@ -146,7 +147,7 @@ export class ReadingSession {
     this.#segments += 1;
     try {
       const result = await run(zIndex);
-      this.#fold.add(number, Int32Array.from(place), length);
+      this.#fold.add(number, copyOf(place), length);
       return result;
     } finally {
       place.fill(0);
@@ -165,6 +166,8 @@ export class ReadingSession {
     ).catch((cause: unknown) => {
       throw this.#s3Failure(cause, from);
     });
+    // It may have fired while the request was being signed; a listener would never hear of it.
+    throwIfAborted(signal);
     const task = nextTask();
     const onAbort = (): void => worker.post({ type: 'cancel', task });
     signal.addEventListener('abort', onAbort, { once: true });

@@ -231,14 +231,14 @@ describe('its limits', () => {
 });
 
 describe('a key that is forgotten is overwritten', () => {
-  /** The cache's own copy: the first that is made while the keyring runs. */
-  const firstCopy = (spy: { mock: { calls: { result: unknown }[] } }): unknown => spy.mock.calls[0]?.result;
+  /** The cache's own copy: the first that is filled while the keyring runs. */
+  const firstCopy = (spy: { mock: { calls: { this: unknown }[] } }): unknown => spy.mock.calls[0]?.this;
 
   const zero = new Uint8Array(32);
   const limits = { uses: { maxUses: 2 }, bytes: { maxBytes: 10 }, age: { maxAgeMs: 10 }, keys: { maxKeys: 1 } };
   for (const [name, limit] of Object.entries(limits)) {
     test(`when its limit of ${name} is reached`, async (t) => {
-      const copies = t.mock.method(Uint8Array, 'from');
+      const copies = t.mock.method(Uint8Array.prototype, 'set');
       const cache = cachingKeyring(new CountingKeyring(), { ...generous, ...limit });
       await cache.unwrapDataKey({ ...first, storedLength: 10 });
       assert.deepEqual(firstCopy(copies), keyOf(1));
@@ -251,7 +251,7 @@ describe('a key that is forgotten is overwritten', () => {
   }
 
   test('when the cache is cleared', async (t) => {
-    const copies = t.mock.method(Uint8Array, 'from');
+    const copies = t.mock.method(Uint8Array.prototype, 'set');
     const cache = cachingKeyring(new CountingKeyring(), generous);
     await cache.unwrapDataKey(first);
     assert.deepEqual(firstCopy(copies), keyOf(1));

@@ -91,9 +91,9 @@ for (const { name, options } of ways) {
         { operation: 'GetObject', nth: 3, resetResponseAfter: 50_001 },
         { operation: 'GetObject', nth: 4, status: 503 },
         { operation: 'GetObject', nth: 5, truncateAfter: 77_777 },
-        { operation: 'GetObject', nth: 6, stallResponseAfter: 10_000, stallMs: 5000 },
+        { operation: 'GetObject', nth: 6, stallResponseAfter: 10_000, stallMs: 15_000 },
       ]);
-      await endpoint.encrypted().download({ Bucket, Key: 'object' }, target, { ...parallel, idleTimeout: 400 });
+      await endpoint.encrypted().download({ Bucket, Key: 'object' }, target, { ...parallel, idleTimeout: 2000 });
       assert.ok(readFileSync(target).equals(content));
       await endpoint.local.requests.settled();
       const ranges = endpoint.local.requests.all('GetObject').map(({ range }) => range);

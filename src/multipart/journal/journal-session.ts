@@ -64,8 +64,11 @@ export class JournalSession {
   /** A part is about to be sent for the first time by anybody: what its ciphertext is, is on the disk when this resolves. */
   async intend({ number, segment }: SealedPart): Promise<void> {
     if (segment === undefined) throw new Error('internal error: a part without a segment cannot be journalled');
-    if (this.#resumed?.intents.has(number) !== true) await this.#journal?.intend({ part: number, ...segment });
-    segment.z.fill(0);
+    try {
+      if (this.#resumed?.intents.has(number) !== true) await this.#journal?.intend({ part: number, ...segment });
+    } finally {
+      segment.z.fill(0);
+    }
   }
 
   /**

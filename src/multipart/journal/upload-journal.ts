@@ -58,7 +58,8 @@ const intentLength = 36;
 
 /** An intent's payload: binary, as Z must never be in a string. */
 function encodeIntent({ part, offset, length, z }: JournalIntent): Buffer {
-  const payload = Buffer.alloc(intentLength);
+  // Not on V8's heap, where a Buffer of this length would be.
+  const payload = Buffer.from(new ArrayBuffer(intentLength));
   payload.writeUInt32BE(part, 0);
   payload.writeBigUInt64BE(BigInt(offset), 4);
   payload.writeBigUInt64BE(BigInt(length), 12);

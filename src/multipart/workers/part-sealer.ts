@@ -3,6 +3,7 @@ import { closeSync, openSync, readSync } from 'node:fs';
 import { crc32 } from 'node:zlib';
 import { type ContentKey, wipe } from '../../crypto/content-key.ts';
 import { releaseMemory } from '../../crypto/release-memory.ts';
+import { takeOver } from '../../crypto/secret-memory.ts';
 import { assertWithinCounter, createCtr, MessageSecrets, SegmentHash } from '../../crypto/segment.ts';
 import { SegmentMacs } from '../../crypto/segment-index-macs.ts';
 import { SealpipeError } from '../../errors.ts';
@@ -21,7 +22,7 @@ export class PartSealer {
   #descriptor: number | undefined;
 
   constructor({ key, iv, aad, file, index }: OpenSession) {
-    this.#contentKey = { suite: aad.length === 0 ? gcmSuite : committingSuite, key: key.export(), iv, aad };
+    this.#contentKey = { suite: aad.length === 0 ? gcmSuite : committingSuite, key: takeOver(key), iv, aad };
     this.#secrets = new MessageSecrets(this.#contentKey);
     this.#file = file;
     this.#index = index;

@@ -68,7 +68,9 @@ function openerOf(session: number): RangeOpener {
   return opener;
 }
 
-function send({ task, session, memory, length, request }: SendTask): Promise<RawAnswer> {
+async function send({ task, session, memory, length, request }: SendTask): Promise<RawAnswer> {
+  // Nothing ends a send that begins after its upload has ended.
+  sealerOf(session);
   return untilAnswered(task, session, sendPart(request, Buffer.from(memory, 0, length)));
 }
 

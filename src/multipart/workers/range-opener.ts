@@ -4,6 +4,7 @@ import { closeSync, openSync, writeSync } from 'node:fs';
 import { type ContentKey, wipe } from '../../crypto/content-key.ts';
 import type { FieldElement } from '../../crypto/field.ts';
 import { releaseMemory } from '../../crypto/release-memory.ts';
+import { takeOver } from '../../crypto/secret-memory.ts';
 import { createCtr, MessageSecrets, SegmentHash } from '../../crypto/segment.ts';
 import { committingSuite, gcmSuite } from '../../format/suites.ts';
 import { targetFailed } from '../target-failed.ts';
@@ -28,7 +29,7 @@ export class RangeOpener {
   #descriptor: number | undefined;
 
   constructor({ key, iv, aad, target }: OpenReading) {
-    this.#contentKey = { suite: aad.length === 0 ? gcmSuite : committingSuite, key: key.export(), iv, aad };
+    this.#contentKey = { suite: aad.length === 0 ? gcmSuite : committingSuite, key: takeOver(key), iv, aad };
     this.#secrets = new MessageSecrets(this.#contentKey);
     this.#target = target;
   }

@@ -26,7 +26,8 @@ type Task = SealTask | SendTask | UnsealTask | FetchTask;
 export class PoolWorker {
   readonly #worker = new Worker(new URL('./part-worker.js', import.meta.url), { name: 'sealpipe', execArgv: [] });
   readonly #pending = new Map<number, { resolve: (value: never) => void; reject: (error: Error) => void }>();
-  #sessions = 0;
+  /** Open, with the key as it was handed over. */
+  readonly #sessions = new Map<number, SharedArrayBuffer>();
   #idle: NodeJS.Timeout | undefined;
   #failure: Error | undefined;
 
@@ -49,10 +50,11 @@ export class PoolWorker {
 
   /** Hands over a key, or takes it back. */
   post(message: Exclude<ToWorker, Task>): void {
-    if (message.type === 'open' || message.type === 'open-reading') this.#sessions += 1;
-    if (message.type === 'close') this.#sessions -= 1;
+    if (message.type === 'open' || message.type === 'open-reading') this.#sessions.set(message.session, message.key);
+    if (message.type === 'close') this.#sessions.delete(message.session);
     this.#worker.postMessage(message);
     this.#keepAlive();
+    if (this.dead) this.#overwriteKeys();
   }
 
   /**
@@ -83,7 +85,7 @@ export class PoolWorker {
     if (this.#pending.size > 0) this.#worker.ref();
     else this.#worker.unref();
     clearTimeout(this.#idle);
-    if (this.#pending.size === 0 && this.#sessions === 0) {
+    if (this.#pending.size === 0 && this.#sessions.size === 0) {
       this.#idle = setTimeout(() => {
         this.#failure = new Error('the thread was let go');
         void this.#worker.terminate();
@@ -91,9 +93,15 @@ export class PoolWorker {
     }
   }
 
+  /** Those on their way to a thread that is no more. */
+  #overwriteKeys(): void {
+    for (const key of this.#sessions.values()) new Uint8Array(key).fill(0);
+  }
+
   #end(cause: Error): void {
     this.#failure ??= cause;
     clearTimeout(this.#idle);
+    this.#overwriteKeys();
     for (const { reject } of this.#pending.values()) reject(workerFailed(this.#failure));
     this.#pending.clear();
   }

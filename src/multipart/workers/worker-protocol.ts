@@ -1,5 +1,4 @@
 /** What the main thread and its workers say to each other. Part bytes never travel: they lie in shared memory. */
-import type { KeyObject } from 'node:crypto';
 import type { FileIdentity } from '../file-identity.ts';
 
 /** A signed request without its body, as the caller's S3Client would have sent it. */
@@ -24,7 +23,8 @@ export interface RawAnswer {
 export interface OpenSession {
   readonly type: 'open';
   readonly session: number;
-  readonly key: KeyObject;
+  /** For one receiver, who overwrites it. */
+  readonly key: SharedArrayBuffer;
   readonly iv: Uint8Array;
   readonly aad: Uint8Array;
   /** The file that parts are read from, and what it was when the upload began. */
@@ -71,7 +71,8 @@ export interface SendTask {
 export interface OpenReading {
   readonly type: 'open-reading';
   readonly session: number;
-  readonly key: KeyObject;
+  /** For one receiver, who overwrites it. */
+  readonly key: SharedArrayBuffer;
   readonly iv: Uint8Array;
   readonly aad: Uint8Array;
   readonly target: string | undefined;
