@@ -128,6 +128,12 @@ describe('usage', { concurrency: 3 }, () => {
       ],
       /instruction file has 1032 bytes/,
     ],
+    ['an empty region', ['ls', 's3://bucket', '--region', ''], /expected a region, such as eu-central-1/],
+    [
+      'two files of one name',
+      ['put', file, file, 's3://bucket/d/', '--aes-key-file', aes, ...line.here],
+      /would overwrite another of the files/,
+    ],
     ['a bucket of two letters', ['ls', 's3://ab'], /from 3 to 63/],
     [
       'a reserved name in the context',
