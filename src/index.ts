@@ -27,12 +27,26 @@ export type { UploadParams } from './multipart/upload-requests.ts';
 export type { UploadWriteStream } from './multipart/upload-write-stream.ts';
 export type { DeleteManyParams, DeleteOptions, DeleteParams, DeleteResult } from './objects/delete-objects.ts';
 export type { DownloadOptions, DownloadResult } from './objects/download-object.ts';
+export type {
+  AuthenticateRule,
+  EncryptedObject,
+  PartDownloadOptions,
+  PartOptions,
+  UnauthenticatedBecause,
+} from './objects/encrypted-object.ts';
 export { EncryptedS3, type EncryptedS3Options } from './objects/encrypted-s3.ts';
 export type { GetOptions, GetParams, GetResult } from './objects/get-object.ts';
 export type { HeadOptions, HeadResult } from './objects/head-object.ts';
 export type { ListEntry, ListOptions, ListParams } from './objects/list-objects.ts';
 export type { ObjectAddress } from './objects/object-setting.ts';
+export type { OpenOptions, OpenParams } from './objects/open-object.ts';
+export type { ObjectKind } from './objects/probed-lengths.ts';
 export { type WithEncryptionOptions, withEncryption } from './objects/with-encryption/with-encryption.ts';
+export type { ByteRange } from './readers/byte-range.ts';
+export type { ReadOptions } from './readers/cached-ranges.ts';
+export { type HttpRange, parseHttpRange, resolveHttpRange } from './readers/http-range.ts';
+export type { RangeSource } from './readers/range-source.ts';
+export type { AccessPolicy } from './readers/read-ahead.ts';
 export { type S3FailureContext, s3Failure } from './retry/s3-failure.ts';
 export { createDecryptStream, type DecryptStreamOptions, type ReleaseRule } from './streams/decrypt-stream.ts';
 export { createEncryptStream, type EncryptStream, type EncryptStreamOptions } from './streams/encrypt-stream.ts';

@@ -17,6 +17,12 @@ export interface TransferDocument {
   etag: string;
 }
 
+/** A finished download: of a range, which one it was and what verified it. */
+export interface GetDocument extends TransferDocument {
+  range?: { start: number; end: number } | undefined;
+  authenticated?: 'tag' | 'index' | false | undefined;
+}
+
 const bytes = z.number().int().nonnegative();
 const count = z.number().int().nonnegative();
 const strings = z.record(z.string(), z.string());
@@ -39,7 +45,18 @@ export const put: z.ZodType<TransferDocument> = transfer.describe(
 );
 
 /** `get` to a file. */
-export const get: z.ZodType<TransferDocument> = transfer.describe('One object that was downloaded and authenticated');
+export const get: z.ZodType<GetDocument> = transfer
+  .extend({
+    range: z
+      .object({ start: bytes, end: bytes.describe('not part of it') })
+      .optional()
+      .describe('with --range: which bytes of the plaintext'),
+    authenticated: z
+      .union([z.literal(['tag', 'index']), z.literal(false)])
+      .optional()
+      .describe('with --range: what verified them; false: nothing did'),
+  })
+  .describe('One object, or a range of one, that was downloaded; a whole object was authenticated');
 
 /** One object of a listing. */
 export interface LsLine {
@@ -47,9 +64,11 @@ export interface LsLine {
   storedSize: number;
   plaintextSize: number;
   exact: boolean;
-  basis: 'assumed-gcm' | 'gcm';
+  basis: 'assumed-gcm' | 'gcm' | 'claimed' | 'padding' | 'cbc-bound' | 'plaintext';
   lastModified: string | null;
   etag: string;
+  kind?: 'V1' | 'V2' | 'V3' | 'plaintext' | 'instruction-file' | 'directory' | undefined;
+  problem?: { code: string; message: string } | undefined;
 }
 
 /** `ls`: one line for each object. */
@@ -58,12 +77,22 @@ export const ls: z.ZodType<LsLine> = z
     key: z.string(),
     storedSize: bytes,
     plaintextSize: bytes.describe(
-      'storedSize less the tag of 16 bytes: exact under --contents gcm, else the least that it can be',
+      'exact, or what basis says: assumed-gcm, storedSize less a tag of 16 bytes, the least that it can be; cbc-bound, the most that it can be',
     ),
     exact: z.boolean(),
-    basis: z.enum(['assumed-gcm', 'gcm']).describe('what plaintextSize rests on'),
+    basis: z
+      .enum(['assumed-gcm', 'gcm', 'claimed', 'padding', 'cbc-bound', 'plaintext'])
+      .describe('what plaintextSize rests on'),
     lastModified: z.iso.datetime().nullable(),
     etag: z.string(),
+    kind: z
+      .enum(['V1', 'V2', 'V3', 'plaintext', 'instruction-file', 'directory'])
+      .optional()
+      .describe('what the object is, with --exact'),
+    problem: z
+      .object({ code: z.string(), message: z.string() })
+      .optional()
+      .describe('what stood in the way of an exact size, with --exact'),
   })
   .describe('One object of a listing; one line for each');
 

@@ -16,11 +16,14 @@ import {
   deleteObjects,
 } from './delete-objects.ts';
 import { type DownloadOptions, type DownloadResult, downloadObject } from './download-object.ts';
+import type { EncryptedObject } from './encrypted-object.ts';
 import { type GetOptions, type GetParams, type GetResult, getObject } from './get-object.ts';
 import { type HeadOptions, type HeadResult, headObject } from './head-object.ts';
 import { type ListEntry, type ListOptions, type ListParams, listObjects } from './list-objects.ts';
 import { ObjectReadStream } from './object-read-stream.ts';
 import { type ObjectAddress, type ObjectSetting, objectSetting } from './object-setting.ts';
+import { type OpenOptions, type OpenParams, openObject } from './open-object.ts';
+import { ProbedLengths } from './probed-lengths.ts';
 
 export interface EncryptedS3Options extends ReadPolicy {
   /** Every request goes through this client; it is not changed, and not destroyed. */
@@ -40,6 +43,8 @@ export interface EncryptedS3Options extends ReadPolicy {
  */
 export class EncryptedS3 {
   readonly #setting: ObjectSetting;
+  /** What `list` has found out so far. */
+  readonly #lengths = new ProbedLengths();
 
   /**
    * @throws TypeError when client or keyring is missing
@@ -89,6 +94,14 @@ export class EncryptedS3 {
     return downloadObject(this.#setting, params, path, options);
   }
 
+  /**
+   * Opens one object for random access: envelope, exact length, ETag and tail from one GET, one unwrapped key however many reads.
+   * @throws SealpipeError
+   */
+  open(params: OpenParams, options: OpenOptions = {}): Promise<EncryptedObject> {
+    return openObject(this.#setting, params, options);
+  }
+
   /** Lengths, envelope and metadata of one object, at one HEAD. */
   head(params: ObjectAddress, options: HeadOptions = {}): Promise<HeadResult> {
     return headObject(this.#setting, params, options);
@@ -96,7 +109,7 @@ export class EncryptedS3 {
 
   /** The objects under a prefix, with plaintext lengths; instruction files are hidden beside their objects. */
   list(params: ListParams, options: ListOptions = {}): AsyncIterable<ListEntry> {
-    return listObjects(this.#setting, params, options);
+    return listObjects(this.#setting, params, options, this.#lengths);
   }
 
   /** Deletes one object and its instruction file. */

@@ -2,8 +2,10 @@ import { HeadBucketCommand, HeadObjectCommand, type HeadObjectCommandOutput } fr
 import { SealpipeError } from '../errors.ts';
 import { type Envelope, userMetadata } from '../format/envelope.ts';
 import { type PlaintextLength, plaintextLength } from '../format/lengths.ts';
+import type { StringMap } from '../format/string-map.ts';
 import { s3Failure } from '../retry/s3-failure.ts';
 import { describeFailure } from '../service-failure.ts';
+import { probeCbcLength } from './exact-length.ts';
 import { readObjectEnvelope, refusePlaintext } from './object-envelope.ts';
 import { assertAddress, type ObjectAddress, type ObjectSetting } from './object-setting.ts';
 
@@ -12,9 +14,10 @@ export interface HeadResult {
   readonly bucket: string;
   readonly key: string;
   readonly plaintextSize: number;
-  /** Whether `plaintextSize` is exact. CBC content without a believable claim has up to 15 bytes less. */
+  /** Whether `plaintextSize` is exact. CBC content without a believable claim has up to 15 bytes less, unless it was asked for. */
   readonly exact: boolean;
-  readonly basis: PlaintextLength['basis'];
+  /** What it rests on. `padding`: the last two blocks, decrypted. */
+  readonly basis: PlaintextLength['basis'] | 'padding';
   readonly storedSize: number;
   /** Undefined for a plaintext object that the policy allows. */
   readonly envelope: Envelope | undefined;
@@ -29,17 +32,24 @@ export interface HeadResult {
 }
 
 export interface HeadOptions {
+  /**
+   * Makes the length of CBC content exact where no claim does: one ranged GET more, and the key. `legacy.unauthenticatedModes`
+   * has to be on. Default false.
+   */
+  readonly exact?: boolean | undefined;
+  /** The encryption context that the object was written with, where its key is needed. */
+  readonly encryptionContext?: StringMap | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
 /**
- * Looks at an object: one HEAD, and one GET where the envelope is in an instruction file. No key is asked for.
+ * Looks at an object: one HEAD, and one GET where the envelope is in an instruction file. No key is asked for, but by `exact`.
  * @throws SealpipeError NOT_ENCRYPTED for a plaintext object, unless the policy allows it
  */
 export async function headObject(
   setting: ObjectSetting,
   params: ObjectAddress,
-  { signal }: HeadOptions = {},
+  { exact = false, encryptionContext, signal }: HeadOptions = {},
 ): Promise<HeadResult> {
   assertAddress(params);
   const answer = await setting.client
@@ -47,7 +57,12 @@ export async function headObject(
     .catch(async (cause: unknown) => {
       throw await headFailure(setting, params, cause);
     });
-  return describeHead(setting, params, answer, { signal });
+  const head = await describeHead(setting, params, answer, { signal });
+  const { envelope, storedSize } = head;
+  if (!exact || head.exact || envelope === undefined) return head;
+  const etag = answer.ETag;
+  const probe = { address: params, envelope, storedSize, etag, encryptionContext, signal };
+  return { ...head, plaintextSize: await probeCbcLength(setting, probe), exact: true, basis: 'padding' };
 }
 
 /** As {@link headObject}, of a HEAD that has been answered. */
@@ -55,7 +70,7 @@ export async function describeHead(
   { client, policy }: Pick<ObjectSetting, 'client' | 'policy'>,
   params: ObjectAddress,
   answer: HeadObjectCommandOutput,
-  { signal }: HeadOptions = {},
+  { signal }: Pick<HeadOptions, 'signal'> = {},
 ): Promise<HeadResult> {
   const { Bucket, Key } = params;
   const metadata = answer.Metadata ?? {};

@@ -1,9 +1,13 @@
 import { ListObjectsV2Command, type ListObjectsV2CommandInput } from '@aws-sdk/client-s3';
+import type { SealpipeError } from '../errors.ts';
 import { defaultInstructionSuffix } from '../format/envelope.ts';
 import { assumedGcmLength } from '../format/lengths.ts';
+import type { StringMap } from '../format/string-map.ts';
 import { s3Failure } from '../retry/s3-failure.ts';
 import { CompanionFilter } from './companion-filter.ts';
+import { listExactly } from './list-exactly.ts';
 import type { ObjectSetting } from './object-setting.ts';
+import { type ObjectKind, type ProbedLength, ProbedLengths } from './probed-lengths.ts';
 
 export type ListParams = Pick<
   ListObjectsV2CommandInput,
@@ -15,6 +19,16 @@ export type ListParams = Pick<
 export interface ListOptions {
   /** The caller's promise that all content is GCM: makes the lengths exact at no further request. Default: none. */
   readonly contents?: 'gcm' | undefined;
+  /**
+   * Looks at every object, so that lengths are exact and kinds are known: one HEAD each, a GET more for an instruction file (or
+   * where none is found in place of an envelope), a GET and the key for CBC content whose length nothing else tells. What was found
+   * out is kept by ETag. Default false.
+   */
+  readonly exact?: boolean | undefined;
+  /** Objects that `exact` looks at at a time. Default 16. */
+  readonly concurrency?: number | undefined;
+  /** The encryption context that CBC objects were written with, for `exact`. Default: that of the EncryptedS3. */
+  readonly encryptionContext?: StringMap | undefined;
   /** Also list companions (instruction files). Default false: a companion is hidden beside its object. */
   readonly companions?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -27,9 +41,14 @@ export interface ListEntry {
   /** Bytes. From a listing alone it is the length if the content is GCM, an assumption unless `exact`. */
   readonly plaintextSize: number;
   readonly exact: boolean;
-  readonly basis: 'assumed-gcm' | 'gcm';
+  /** What `plaintextSize` rests on. `padding`: the last two blocks of CBC, decrypted; `cbc-bound`: an upper bound. */
+  readonly basis: 'assumed-gcm' | ProbedLength['basis'];
   readonly lastModified: Date | undefined;
   readonly etag: string;
+  /** What the object is. Undefined where it was not looked at. */
+  readonly kind?: ObjectKind | undefined;
+  /** What `exact` failed with for this object; its length is what is known without. */
+  readonly problem?: SealpipeError | undefined;
 }
 
 /** A common prefix of a listing with a delimiter. */
@@ -40,14 +59,27 @@ export interface ListPrefix {
 /**
  * Lists objects with plaintext lengths, page after page, in S3's order; at one LIST a page and nothing else.
  *
- * A listing shows no metadata, so what an object is cannot be known from it (DECISIONS section 6).
+ * A listing shows no metadata, so what an object is cannot be known from it (DECISIONS section 6); `exact` looks at each.
  */
 export async function* listObjects(
-  { client, policy }: ObjectSetting,
+  setting: ObjectSetting,
   params: ListParams,
   options: ListOptions = {},
+  known: ProbedLengths = new ProbedLengths(),
 ): AsyncGenerator<ListEntry> {
-  for await (const entry of listEntries({ client, policy }, params, options)) if ('key' in entry) yield entry;
+  const { exact = false, concurrency = 16, encryptionContext, signal } = options;
+  if (!(Number.isSafeInteger(concurrency) && concurrency >= 1))
+    throw new RangeError(`concurrency is ${concurrency}, expected a whole number of at least 1`);
+  const entries = listEntries(setting, params, options);
+  // Promised content needs no look.
+  if (!exact || options.contents === 'gcm') {
+    for await (const entry of entries) if ('key' in entry) yield entry;
+    return;
+  }
+  const { Bucket, ExpectedBucketOwner, RequestPayer } = params;
+  const address = { Bucket, ExpectedBucketOwner, ...(RequestPayer !== undefined && { RequestPayer }) };
+  const listing = { setting, address, known, concurrency, encryptionContext, signal };
+  for await (const entry of listExactly(entries, listing)) if ('key' in entry) yield entry;
 }
 
 /** As {@link listObjects}, with the common prefixes that a delimiter makes. */

@@ -1,6 +1,7 @@
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { S3Client } from '@aws-sdk/client-s3';
+import { contentRange, readRange } from '../../src/local/s3/ranges.ts';
 import type { Vector } from './vectors.ts';
 
 interface StoredVector {
@@ -49,8 +50,22 @@ export class VectorS3 {
       const headers = Object.fromEntries(
         Object.entries(object.metadata).map(([name, value]) => [`x-amz-meta-${name}`, value]),
       );
-      response.writeHead(200, { ...headers, 'content-length': body.length, etag: '"vector"' });
-      response.end(request.method === 'HEAD' ? undefined : body);
+      const range = readRange(request.headers.range, body.length);
+      if (range === 'unsatisfiable') {
+        response.writeHead(416, { 'content-type': 'application/xml' });
+        response.end(
+          '<Error><Code>InvalidRange</Code><Message>The requested range is not satisfiable</Message></Error>',
+        );
+        return;
+      }
+      const part = range === 'whole' ? body : body.subarray(range.start, range.end);
+      response.writeHead(range === 'whole' ? 200 : 206, {
+        ...headers,
+        'content-length': part.length,
+        etag: '"vector"',
+        ...(range !== 'whole' && { 'content-range': contentRange(range, body.length) }),
+      });
+      response.end(request.method === 'HEAD' ? undefined : part);
     });
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     const endpoint = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;

@@ -136,6 +136,22 @@ export class Vector {
   }
 }
 
+/** What the Java client returned for a range of a case. */
+export interface RangedRead {
+  readonly case: string;
+  readonly range: string;
+  readonly ok: boolean;
+  readonly length: number;
+  readonly sha256: string;
+}
+
+/** All ranged reads of the full set; undefined where the environment does not name it. */
+export function loadRangedReads(): RangedRead[] | undefined {
+  if (sharedFolder === undefined) return undefined;
+  const manifest = readFileSync(join(sharedFolder, 'vectors/manifest.json'), 'utf8');
+  return (JSON.parse(manifest) as { rangedReads: RangedRead[] }).rangedReads;
+}
+
 /** SHAKE-128 of a seed: all generated plaintext of the set. */
 export function shake(seed: string, length: number): Buffer {
   return length === 0 ? Buffer.alloc(0) : createHash('shake128', { outputLength: length }).update(seed).digest();

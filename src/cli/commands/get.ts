@@ -4,15 +4,17 @@ import { type Command, Option } from 'commander';
 import { counted, formatByteSize, formatRate, parseByteSize } from '../byte-size.ts';
 import { type CommandFactory, defineCommand } from '../command.ts';
 import { addJsonOptions, addProgressOption } from '../options/common-options.ts';
+import { addRangeOptions, type RangeOptions } from '../options/format-options.ts';
 import { parseCount } from '../options/upload-options.ts';
 import { printable } from '../printable.ts';
 import { type ProgressStyle, startProgress } from '../progress.ts';
+import { describeRange, rangeToFile, rangeToStdout } from '../range-reading.ts';
 import { addReadingOptions, type ReadingOptions, withReading, writeToStdout } from '../reading.ts';
 import { formatS3Url, looksLikeS3Url, parseObjectUrl } from '../s3-url.ts';
 import type { TransferDocument } from '../schemas.ts';
 import { UsageError } from '../usage-error.ts';
 
-interface GetCommandOptions extends ReadingOptions {
+interface GetCommandOptions extends ReadingOptions, RangeOptions {
   readonly progress: ProgressStyle;
   readonly concurrency?: number;
   readonly partSize?: number;
@@ -23,11 +25,12 @@ export const getCommand: CommandFactory = defineCommand<GetCommandOptions>({
   name: 'get',
   operands: '<s3://bucket/key> <file|->',
   description:
-    'Downloads an object and decrypts it. The file appears under its name when all of it has been authenticated, and not before: on any failure nothing is left, and what was there stays. A folder takes the name from the key; - is stdout, as `sealpipe cat` writes it.',
+    'Downloads an object and decrypts it. The file appears under its name when all of it has been authenticated, and not before: on any failure nothing is left, and what was there stays. A folder takes the name from the key; - is stdout, as `sealpipe cat` writes it. With --range only a part is fetched.',
   help: {
     Examples: [
       'sealpipe get s3://bucket/data.parquet data.parquet --kms-key-id alias/my-key',
       'sealpipe get s3://bucket/tables/a.csv ./downloads/ --aes-key-file key.hex',
+      'sealpipe get s3://bucket/log.ndjson - --range bytes=-65536 --authenticate when-possible --kms-key-id alias/my-key',
       "sealpipe get s3://bucket/old.bin old.bin --aes-key-file now.hex --decryption-key 'year=2019=then.hex' --commitment-policy REQUIRE_ENCRYPT_ALLOW_DECRYPT",
     ],
   },
@@ -36,6 +39,7 @@ export const getCommand: CommandFactory = defineCommand<GetCommandOptions>({
   schema: 'get',
   addOptions: (command) => {
     addReadingOptions(command);
+    addRangeOptions(command);
     addParallelOptions(command);
     addProgressOption(command);
     addJsonOptions(command, 'one document: bucket, key, bytes, seconds, parts, retries, kmsCalls, …');
@@ -43,9 +47,18 @@ export const getCommand: CommandFactory = defineCommand<GetCommandOptions>({
   run: async ([operand = '', target = ''], options, context) => {
     const url = parseObjectUrl(operand);
     if (looksLikeS3Url(target)) throw new UsageError(`${target} is in S3: get writes files and - (stdout)`);
+    const { range } = options;
+    if (range !== undefined && (options.concurrency ?? options.partSize ?? options.workers) !== undefined)
+      throw new UsageError('--concurrency, --part-size and --workers go with whole objects, not with --range');
+    if (range !== undefined && (options.release !== undefined || options.maxBuffered !== undefined))
+      throw new UsageError(
+        '--release and --max-buffered go with whole objects: of a range, --authenticate says what comes out',
+      );
     if (target === '-') {
       if (options.json === true) throw new UsageError('--json goes with a file: stdout carries the object');
-      return writeToStdout(url, options, context);
+      if (range === undefined) return writeToStdout(url, options, context);
+      const request = { range, authenticate: options.authenticate };
+      return withReading(url, options, context, (reading) => rangeToStdout(reading, request, context));
     }
     if (options.release !== undefined || options.maxBuffered !== undefined)
       throw new UsageError(
@@ -53,9 +66,16 @@ export const getCommand: CommandFactory = defineCommand<GetCommandOptions>({
       );
     const path = await targetPath(target, url.key);
     const { concurrency, partSize, workers } = options;
-    await withReading(url, options, context, async ({ s3, session, params }) => {
+    await withReading(url, options, context, async (reading) => {
+      const { s3, session, params } = reading;
       const started = performance.now();
       const progress = await startProgress(options.progress, url.key);
+      if (range !== undefined) {
+        const request = { range, authenticate: options.authenticate, path, progress };
+        const document = await rangeToFile(reading, request, context.signal).finally(() => progress.finish());
+        if (options.json === true) return context.output.json(document);
+        return context.output.line(`${formatS3Url(url)} -> ${path}  ${describeRange(document)}`);
+      }
       const onProgress = ({ loaded, total }: { loaded: number; total: number }): void =>
         progress.report({ bytes: loaded, total, parts: 1 });
       const result = await s3

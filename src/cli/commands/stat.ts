@@ -1,45 +1,68 @@
 import type { Envelope, HeadResult } from '../../index.ts';
 import { formatByteSize } from '../byte-size.ts';
 import { type CommandFactory, defineCommand } from '../command.ts';
+import { keyKind } from '../keyring-options.ts';
 import { withLooking } from '../looking.ts';
 import { addJsonOptions, addVerboseOption, type CommonOptions } from '../options/common-options.ts';
-import { addInstructionSuffixOption } from '../options/format-options.ts';
+import { addLegacyOptions, type ReadFormatOptions, readPolicy } from '../options/format-options.ts';
+import { addKeyOptions, type KeyOptions } from '../options/key-options.ts';
 import { addPlaceOptions, type PlaceOptions } from '../options/place-options.ts';
 import { addCustomerKeyOption, type CustomerKeyOptions, customerKey } from '../options/server-side-options.ts';
 import { printable } from '../printable.ts';
-import { parseObjectUrl } from '../s3-url.ts';
+import { parseObjectUrl, parseS3Url } from '../s3-url.ts';
 import type { StatDocument } from '../schemas.ts';
 
-interface StatOptions extends CommonOptions, PlaceOptions, CustomerKeyOptions {
-  readonly instructionSuffix?: string;
+interface StatOptions extends CommonOptions, PlaceOptions, KeyOptions, ReadFormatOptions, CustomerKeyOptions {
+  readonly recursive?: boolean;
 }
 
 export const statCommand: CommandFactory = defineCommand<StatOptions>({
   name: 'stat',
   operands: '<s3://bucket/key>',
   description:
-    'Shows everything about one object that is known without its key: sizes, how it is encrypted on this side and by S3, what a reader has to give.',
-  help: { Examples: ['sealpipe stat s3://bucket/data.parquet', 'sealpipe stat s3://bucket/data.parquet --json'] },
+    'Shows everything about one object that is known without its key: sizes, how it is encrypted on this side and by S3, what a reader has to give. A key is needed for one thing alone: the exact size of CBC content, whose last block it is that tells (--legacy unauthenticated).',
+  help: {
+    Examples: [
+      'sealpipe stat s3://bucket/data.parquet',
+      'sealpipe stat s3://bucket/data.parquet --json',
+      'sealpipe stat --recursive s3://bucket/tables/ --json',
+    ],
+  },
   least: 1,
   most: 1,
   schema: 'stat',
   addOptions: (command) => {
-    addInstructionSuffixOption(command);
+    command.option('--recursive', 'all objects under a prefix, instruction files left out');
+    addKeyOptions(command, { direction: 'decrypt' });
+    addLegacyOptions(command);
     addCustomerKeyOption(command);
-    addPlaceOptions(command, { kms: false });
-    addJsonOptions(command, 'one document');
+    addPlaceOptions(command, { kms: true });
+    addJsonOptions(command, 'one document, or one line for each object with --recursive');
     addVerboseOption(command);
   },
   run: async ([operand = ''], options, context) => {
-    const { bucket, key } = parseObjectUrl(operand);
+    const { recursive = false, json = false } = options;
+    const { bucket, key } = recursive ? parseS3Url(operand) : parseObjectUrl(operand);
     // Nothing is opened here: that an object is not encrypted is what a look at it should tell.
-    const policy = { plaintext: 'allow', instructionSuffix: options.instructionSuffix } as const;
+    const policy = { ...readPolicy(options), plaintext: 'allow' } as const;
+    // Without leave to open it, the bound is what is known.
+    const exact = keyKind(options) !== undefined && options.legacy?.includes('unauthenticated') === true;
+    const { signal } = context;
     await withLooking(options, policy, context, async ({ s3, session }) => {
       const sse = await customerKey(options, { warn: context.warn, confidential: session.confidential });
-      const head = await s3.head({ Bucket: bucket, Key: key, ...sse }, { signal: context.signal });
-      const document = toDocument(head);
-      if (options.json === true) return context.output.json(document);
-      for (const line of forPeople(document, head)) await context.output.line(line);
+      const show = async (Key: string): Promise<void> => {
+        const head = await s3.head({ Bucket: bucket, Key, ...sse }, { exact, signal });
+        const document = toDocument(head);
+        if (json) return context.output.json(document);
+        for (const line of forPeople(document, head)) await context.output.line(line);
+      };
+      if (!recursive) return show(key);
+      let first = true;
+      for await (const entry of s3.list({ Bucket: bucket, Prefix: key }, { signal })) {
+        if (!first && !json) await context.output.line('');
+        first = false;
+        await show(entry.key);
+      }
     });
   },
 });

@@ -1,5 +1,13 @@
 import { type Command, Option } from 'commander';
-import type { CommitmentPolicy, EncryptedS3Options, EnvelopeStorage, ReadPolicy } from '../../index.ts';
+import {
+  type AuthenticateRule,
+  type CommitmentPolicy,
+  type EncryptedS3Options,
+  type EnvelopeStorage,
+  type HttpRange,
+  parseHttpRange,
+  type ReadPolicy,
+} from '../../index.ts';
 import { collect } from '../pairs.ts';
 import { UsageError } from '../usage-error.ts';
 
@@ -57,31 +65,71 @@ export function addInstructionSuffixOption(command: Command): Command {
   );
 }
 
-export function addReadFormatOptions(command: Command): Command {
-  command
-    .addOption(policyOption(reading))
-    .addOption(
-      new Option(
-        '--legacy <wrapping|unauthenticated>',
-        'wrapping: data keys wrapped as older clients did; unauthenticated: CBC content, which anybody who can write to the bucket can alter (repeatable)',
-      )
-        .choices(['wrapping', 'unauthenticated'])
-        .argParser((argument: string, previous: readonly string[] | undefined) => {
-          if (!['wrapping', 'unauthenticated'].includes(argument))
-            throw new UsageError(`--legacy is given ${JSON.stringify(argument)}: expected wrapping or unauthenticated`);
-          return collect(argument, previous);
-        })
-        .helpGroup(reading),
+/** What is accepted of formats; without `--plaintext`, for commands that return no content. */
+export function addLegacyOptions(command: Command): Command {
+  command.addOption(policyOption(reading)).addOption(
+    new Option(
+      '--legacy <wrapping|unauthenticated>',
+      'wrapping: data keys wrapped as older clients did; unauthenticated: CBC content, which anybody who can write to the bucket can alter (repeatable)',
     )
-    .addOption(
-      new Option(
-        '--plaintext <refuse|allow>',
-        'allow: also objects that are not encrypted. Gives up authenticity for the whole call: whoever can write to the bucket can then put bytes of their own in the place of any object (default: refuse)',
-      )
-        .choices(['refuse', 'allow'])
-        .helpGroup(reading),
-    );
+      .choices(['wrapping', 'unauthenticated'])
+      .argParser((argument: string, previous: readonly string[] | undefined) => {
+        if (!['wrapping', 'unauthenticated'].includes(argument))
+          throw new UsageError(`--legacy is given ${JSON.stringify(argument)}: expected wrapping or unauthenticated`);
+        return collect(argument, previous);
+      })
+      .helpGroup(reading),
+  );
   return addInstructionSuffixOption(command);
+}
+
+export function addReadFormatOptions(command: Command): Command {
+  return addLegacyOptions(command).addOption(
+    new Option(
+      '--plaintext <refuse|allow>',
+      'allow: also objects that are not encrypted. Gives up authenticity for the whole call: whoever can write to the bucket can then put bytes of their own in the place of any object (default: refuse)',
+    )
+      .choices(['refuse', 'allow'])
+      .helpGroup(reading),
+  );
+}
+
+/** `--range` and how much is asked of it. */
+export interface RangeOptions {
+  readonly range?: HttpRange;
+  readonly authenticate?: AuthenticateRule;
+}
+
+export function addRangeOptions(command: Command): Command {
+  return addAuthenticateOption(
+    command.addOption(
+      new Option(
+        '--range <bytes=first-last>',
+        'only these bytes of the plaintext, as HTTP counts them: bytes=0-99, bytes=100- (to the end), bytes=-100 (the last)',
+      )
+        .argParser(parseRange)
+        .helpGroup(reading),
+    ),
+  );
+}
+
+export function addAuthenticateOption(command: Command): Command {
+  return command.addOption(
+    new Option(
+      '--authenticate <required|when-possible|never>',
+      'of a range: required: only bytes that were verified, which takes a segment index, or an object that is small enough to be verified whole; when-possible: verified where that can be; never: whoever can write to the bucket can have changed them (default: required)',
+    )
+      .choices(['required', 'when-possible', 'never'])
+      .helpGroup(reading),
+  );
+}
+
+function parseRange(argument: string): HttpRange {
+  const range = parseHttpRange(argument);
+  if (range !== undefined) return range;
+  throw new UsageError(
+    `--range is given ${JSON.stringify(argument)}: expected one range as HTTP writes it, bytes=0-99, bytes=100- or bytes=-100`,
+  );
 }
 
 export function addReleaseOptions(command: Command, parseSize: (text: string) => number): Command {

@@ -30,7 +30,8 @@ export class SortedKeys {
   #added: Set<string> = new Set();
 
   add(order: string): void {
-    this.#added.add(order);
+    // A key that is overwritten is there already.
+    if (this.#sorted[lowerBound(this.#sorted, order)] !== order) this.#added.add(order);
   }
 
   delete(order: string): void {

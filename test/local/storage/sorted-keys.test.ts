@@ -23,10 +23,10 @@ test('keys added and removed in any order are a sorted set', () => {
       const model = new Set<string>();
       for (const [add, name] of steps) {
         const order = toOrder(name);
-        if (add && !model.has(order)) {
+        if (add) {
           sorted.add(order);
           model.add(order);
-        } else if (!add) {
+        } else {
           sorted.delete(order);
           model.delete(order);
         }

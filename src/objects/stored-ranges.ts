@@ -1,0 +1,213 @@
+/** Ranges of one stored object, whatever happens to the connections: exactly the bytes asked for, of exactly that object. */
+import type { Readable } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { GetObjectCommand, type GetObjectCommandOutput, type S3Client } from '@aws-sdk/client-s3';
+import { SealpipeError } from '../errors.ts';
+import { isTransient, throwIfAborted, waitBefore } from '../retry/retry-sends.ts';
+import { s3Failure } from '../retry/s3-failure.ts';
+import { withoutResponseChecksum, withoutSdkRetries } from '../s3-command.ts';
+import { describeFailure } from '../service-failure.ts';
+import type { ObjectAddress } from './object-setting.ts';
+
+/** A range is given up after this many failures in a row without a new byte (DECISIONS section 8). */
+const maxFailuresInRow = 5;
+
+/** An object that a first answer has told of. */
+export interface StoredObject {
+  readonly client: S3Client;
+  readonly address: ObjectAddress;
+  /** Bytes as stored. */
+  readonly size: number;
+  /** What every further request is held to. Undefined where the store gave none: nothing more can be asked for then. */
+  readonly etag: string | undefined;
+  /** Milliseconds without a byte, while one is waited for, after which a connection counts as broken. */
+  readonly idleTimeout: number;
+  /** Counts the requests that had to be made again, or for the rest of one that broke off. */
+  readonly tally?: { retries: number } | undefined;
+}
+
+/** Stored bytes [start, end). */
+interface StoredRange {
+  readonly start: number;
+  readonly end: number;
+}
+
+/**
+ * The bytes of a range. A connection that breaks is mended by a request for the rest; all requests carry If-Match.
+ * @param first the answer to a request for exactly this range, where there is one already
+ * @throws SealpipeError OBJECT_CHANGED when the object was overwritten; REQUEST_REJECTED when the store passes over `Range`;
+ *   NETWORK after five failures in a row
+ */
+export async function fetchStoredRange(
+  object: StoredObject,
+  { start, end }: StoredRange,
+  { signal, first }: { signal: AbortSignal; first?: GetObjectCommandOutput | undefined },
+): Promise<Buffer> {
+  const { address } = object;
+  const chunks: Buffer[] = [];
+  let at = start;
+  let failuresInRow = 0;
+  let answer = first;
+  for (;;) {
+    const before = at;
+    let failure: unknown;
+    try {
+      answer ??= await requestRange(object, { start: at, end }, signal);
+      const remaining = end - at;
+      failure = await collect(answer, { remaining, signal, idleTimeout: object.idleTimeout }, (chunk) => {
+        chunks.push(chunk);
+        at += chunk.length;
+      });
+    } catch (cause) {
+      assertNotAborted(signal);
+      if (!isTransient(cause)) {
+        const fields = { offset: at };
+        throw s3Failure(cause, { operation: 'GetObject', bucket: address.Bucket, key: address.Key, fields });
+      }
+      failure = cause;
+    }
+    if (at === end) return chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks);
+    assertNotAborted(signal);
+    answer = undefined;
+    if (object.tally !== undefined) object.tally.retries += 1;
+    failuresInRow = at > before ? 1 : failuresInRow + 1;
+    if (failuresInRow > maxFailuresInRow) throw givenUp(address, at, failure);
+    // The first break is mended at once; it is the ones after that which mean trouble.
+    if (failuresInRow > 1) {
+      await sleep(waitBefore(failuresInRow - 1, failure), undefined, { signal }).catch(() => assertNotAborted(signal));
+    }
+  }
+}
+
+/** @throws SealpipeError ABORTED; the signal's own reason where that is an error of ours */
+function assertNotAborted(signal: AbortSignal): void {
+  if (signal.reason instanceof SealpipeError) throw signal.reason;
+  throwIfAborted(signal);
+}
+
+/** Frees the connection of an answer that is not read. What it fails with from now on concerns nobody. */
+export function discardAnswer({ Body }: GetObjectCommandOutput): void {
+  const body = Body as Readable | undefined;
+  body?.on?.('error', () => undefined);
+  body?.destroy?.();
+}
+
+async function requestRange(
+  { client, address, size, etag }: StoredObject,
+  { start, end }: StoredRange,
+  signal: AbortSignal,
+): Promise<GetObjectCommandOutput> {
+  const { Bucket, Key } = address;
+  const place = `s3://${Bucket}/${Key}`;
+  if (etag === undefined) {
+    throw new SealpipeError(
+      'REQUEST_REJECTED',
+      `S3 gave no ETag for ${place}: without it, further ranges cannot be held to the same object`,
+      { bucket: Bucket, key: Key, offset: start },
+    );
+  }
+  const command = new GetObjectCommand({ ...address, Range: `bytes=${start}-${end - 1}`, IfMatch: etag });
+  const answer = await client
+    .send(withoutSdkRetries(withoutResponseChecksum(command)), { abortSignal: signal })
+    .catch((cause: unknown) => {
+      if (describeFailure(cause).statusCode !== 416) throw cause;
+      // The range lay within the object when it was opened: some stores look at the range before the condition.
+      throw changed(`${place} is shorter than it was when it was opened`, { Bucket, Key, start, cause });
+    });
+  const { $metadata, ContentRange, ETag } = answer;
+  if ($metadata.httpStatusCode === 206 && ContentRange === `bytes ${start}-${end - 1}/${size}`) {
+    // A store that does not know If-Match gives itself away here.
+    if (ETag === undefined || ETag === etag) return answer;
+    discardAnswer(answer);
+    throw changed(`${place} was overwritten while it was being read`, { Bucket, Key, start });
+  }
+  discardAnswer(answer);
+  if ($metadata.httpStatusCode === 200) throw rangesIgnored(address);
+  throw changed(
+    `S3 answered the request for bytes ${start} to ${end - 1} of ${place} with status ${$metadata.httpStatusCode} and range ${ContentRange ?? 'none'}, expected 206 and bytes ${start}-${end - 1}/${size}`,
+    { Bucket, Key, start },
+  );
+}
+
+/** A store that answers with the whole object is of no use for random access, and would have it fetched at every read. */
+export function rangesIgnored({ Bucket, Key }: ObjectAddress): SealpipeError {
+  return new SealpipeError(
+    'REQUEST_REJECTED',
+    `the store answered a request for a range of s3://${Bucket}/${Key} with the whole object: it does not know ranges, so read the object from its beginning`,
+    { bucket: Bucket, key: Key, statusCode: 200 },
+  );
+}
+
+function changed(
+  found: string,
+  { Bucket, Key, start, cause }: { Bucket: string; Key: string; start: number; cause?: unknown },
+): SealpipeError {
+  return new SealpipeError('OBJECT_CHANGED', `${found}: open it again`, {
+    cause,
+    bucket: Bucket,
+    key: Key,
+    offset: start,
+  });
+}
+
+function givenUp({ Bucket, Key }: ObjectAddress, offset: number, cause: unknown): SealpipeError {
+  return new SealpipeError(
+    'NETWORK',
+    `the read of s3://${Bucket}/${Key} broke off at byte ${offset}, and ${maxFailuresInRow} attempts to go on from there failed`,
+    { cause, retryable: true, bucket: Bucket, key: Key, offset, attempts: maxFailuresInRow },
+  );
+}
+
+/**
+ * Reads a body to its end, its break, a silence of `idleTimeout`, or the signal; then the connection is free or gone.
+ * @returns why it ended, of which nothing is wrong where all bytes came
+ * @throws SealpipeError OBJECT_CHANGED when more comes than the range has
+ */
+function collect(
+  { Body }: GetObjectCommandOutput,
+  { remaining, signal, idleTimeout }: { remaining: number; signal: AbortSignal; idleTimeout: number },
+  take: (chunk: Buffer) => void,
+): Promise<unknown> {
+  const body = Body as Readable | undefined;
+  if (body === undefined) return Promise.resolve(new Error('the answer has no body'));
+  return new Promise((resolve, reject) => {
+    let left = remaining;
+    const idle = setTimeout(
+      () => body.destroy(new Error(`no byte arrived within ${idleTimeout} ms`)),
+      Math.min(idleTimeout, 2 ** 31 - 1),
+    );
+    const settle = (end: () => void): void => {
+      clearTimeout(idle);
+      signal.removeEventListener('abort', onAbort);
+      body.removeListener('data', onData).removeListener('end', onEnd).removeListener('close', onClose);
+      end();
+    };
+    const onAbort = (): void => {
+      settle(() => resolve(signal.reason));
+      body.destroy();
+    };
+    const onData = (chunk: Buffer): void => {
+      idle.refresh();
+      if (chunk.length > left) {
+        const surplus = new SealpipeError('OBJECT_CHANGED', 'S3 sent more bytes than the range has: open it again');
+        settle(() => reject(surplus));
+        body.destroy();
+        return;
+      }
+      left -= chunk.length;
+      take(chunk);
+    };
+    // An error costs its stack trace: none is made where nothing is missing.
+    const ended = (): Error | undefined =>
+      left === 0 ? undefined : new Error(`the connection was closed ${left} bytes before the end of the range`);
+    const onEnd = (): void => settle(() => resolve(ended()));
+    // A response that is cut emits close without end, on some Node versions without an error.
+    const onClose = (): void => settle(() => resolve(body.errored ?? ended()));
+    body.on('error', () => undefined);
+    body.on('data', onData).once('end', onEnd).once('close', onClose);
+    signal.addEventListener('abort', onAbort, { once: true });
+    if (signal.aborted) onAbort();
+    // It may have been cut before anybody listened: no event will come any more.
+    else if (body.closed) onClose();
+  });
+}
