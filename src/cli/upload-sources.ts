@@ -45,6 +45,13 @@ export async function* uploadSources(request: SourcesRequest): AsyncGenerator<Up
     );
   if (operands.includes('-') && (several || isPrefix))
     throw new UsageError('- (stdin) has no name: give the whole key, s3://bucket/key');
+  const plain = kinds.filter(({ path, folder: isDirectory }) => path !== '-' && !isDirectory);
+  const names = plain.map(({ path }) => basename(path));
+  const same = plain.find((_, at) => names.indexOf(names[at] ?? '') < at);
+  if (same !== undefined)
+    throw new UsageError(
+      `${same.path} would overwrite another of the files under the same key: upload the two to different places`,
+    );
   const prefix = destination.key === '' || isPrefix ? destination.key : `${destination.key}/`;
   for (const { path, folder: isDirectory } of kinds) {
     if (path === '-') yield { name: 'stdin', body: stdinChunks(), target: destination };

@@ -48,7 +48,7 @@ export interface OpenOptions {
   readonly readAhead?: number | undefined;
   /** Ranges of one `readMany` that lie at most this many bytes apart become one request. Default 64 KiB. */
   readonly maxGap?: number | undefined;
-  /** A request asks for at most this many bytes; longer reads are split. Default 16 MiB. */
+  /** A request asks for at most this many bytes, from 4 KiB; longer reads are split. Default 16 MiB. */
   readonly maxRequest?: number | undefined;
   /** Requests under way at a time. Default 8. */
   readonly concurrency?: number | undefined;
@@ -92,6 +92,7 @@ class Opening {
   readonly #options: OpenOptions;
   readonly #abort = new AbortController();
   readonly #index: PendingSegmentIndex | undefined;
+  #resolved = false;
   /** Stored bytes that are asked for. */
   readonly #suffix: number;
 
@@ -127,8 +128,7 @@ class Opening {
       throw error;
     } finally {
       signal?.removeEventListener('abort', onAbort);
-      // A no-op where it was resolved.
-      this.#index?.discard();
+      if (!this.#resolved) this.#index?.discard();
     }
   }
 
@@ -278,6 +278,7 @@ class Opening {
   async #resolveIndex(envelope: Envelope, contentLength: number, keys: readonly Uint8Array[]): Promise<Authentication> {
     if (this.#index === undefined) return { by: false, because: 'no index' };
     const { signal } = this.#abort;
+    this.#resolved = true;
     const index = await this.#index.resolve({ envelope, contentLength, keys }, { signal });
     if (index.state === 'usable') return { by: 'index', verifier: index.verifier };
     return { by: false, because: index.state === 'stale' ? 'stale index' : 'no index' };
@@ -294,7 +295,7 @@ function assertOpenOptions(options: OpenOptions): void {
   if (!accessPolicies.includes(access)) {
     throw new TypeError(`access is ${JSON.stringify(access)}, expected one of ${accessPolicies.join(', ')}`);
   }
-  const least = { tail: 0, cacheSize: 0, readAhead: 0, maxGap: 0, maxRequest: 1, concurrency: 1, idleTimeout: 1 };
+  const least = { tail: 0, cacheSize: 0, readAhead: 0, maxGap: 0, maxRequest: 4096, concurrency: 1, idleTimeout: 1 };
   for (const [name, smallest] of Object.entries(least)) {
     const value = options[name as keyof typeof least];
     if (value === undefined || (Number.isSafeInteger(value) && value >= smallest)) continue;

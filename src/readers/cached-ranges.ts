@@ -82,6 +82,7 @@ export class CachedRanges implements RangeSource {
 
   /** As {@link CachedRanges.read}, for a reader that fetches ahead itself. */
   async readPiece(start: number, end: number, { signal }: ReadOptions = {}): Promise<Uint8Array> {
+    this.#assertRead({ start, end });
     this.#assertOpen(signal);
     return this.#assemble({ start, end }, this.#cover({ start, end }), signal);
   }
@@ -93,14 +94,8 @@ export class CachedRanges implements RangeSource {
     if (ranges.length > 1) this.#ahead.vectored();
     // What is at hand already is no reason to fetch what lies between.
     const missing = ranges.filter((range) => !this.#isCovered(range));
-    const spans = mergeRanges(missing, this.#options.maxGap);
-    const covering = new Map(spans.map((span) => [span, this.#cover(span)]));
-    const results = ranges.map((range) => {
-      const span = spans.find(({ start, end }) => start <= range.start && range.end <= end);
-      const extents = span === undefined ? this.#cover(range) : (covering.get(span) as Extent[]);
-      const own = extents.filter(({ start, end }) => start < range.end && end > range.start);
-      return this.#assemble(range, own, signal);
-    });
+    for (const span of mergeRanges(missing, this.#options.maxGap)) this.#cover(span);
+    const results = ranges.map((range) => this.#assemble(range, this.#cover(range), signal));
     // All are waited for before the first failure is passed on: nothing goes on behind the caller's back.
     const settled = await Promise.allSettled(results);
     return settled.map((result) => {

@@ -130,6 +130,13 @@ describe('demo', { concurrency: 2 }, () => {
     );
   });
 
+  test('an empty file is as good as any', async () => {
+    const [empty] = documents((await line.ok(['demo', line.file('empty', ''), '--json'])).stdout).map((document) =>
+      schemas.demo.parse(document),
+    );
+    assert.deepEqual([empty?.bytes, empty?.storedSize, empty?.ok], [0, 16, true]);
+  });
+
   test('it takes a JSON array, a binary file, and one that is smaller than a part', async () => {
     const rows = line.file('rows.json', JSON.stringify([{ a: 1 }, { a: 'två' }, null, 4]));
     const [json] = documents((await line.ok(['demo', rows, '--json'])).stdout).map((document) =>

@@ -43,7 +43,7 @@ describe('usage', { concurrency: 3 }, () => {
         assert.match(help, /\nExamples:\n/);
         assert.match(help, /Exit status:/);
         // Options of features that are not there yet are not shown.
-        assert.doesNotMatch(help, /--segment-index|--journal/);
+        assert.doesNotMatch(help, /--segment-index/);
       });
     }
     for (const [index, [name, schema]] of known.entries()) {
@@ -127,6 +127,12 @@ describe('usage', { concurrency: 3 }, () => {
         ...line.here,
       ],
       /instruction file has 1032 bytes/,
+    ],
+    ['an empty region', ['ls', 's3://bucket', '--region', ''], /expected a region, such as eu-central-1/],
+    [
+      'two files of one name',
+      ['put', file, file, 's3://bucket/d/', '--aes-key-file', aes, ...line.here],
+      /would overwrite another of the files/,
     ],
     ['a bucket of two letters', ['ls', 's3://ab'], /from 3 to 63/],
     [

@@ -1,7 +1,7 @@
 /** The last step of an upload, cut off at the wrong moment: what was there before has to stay readable, or what is there now. */
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, test } from 'node:test';
-import { PutObjectCommand, S3Client } from '@aws-sdk/client-s3';
+import { CopyObjectCommand, PutObjectCommand, S3Client } from '@aws-sdk/client-s3';
 import { withEncryption } from '../../src/objects/with-encryption/with-encryption.ts';
 import { Bucket, bytesOf, TestEndpoint } from '../support/endpoint.ts';
 import { failure, rejection } from '../support/failure.ts';
@@ -110,6 +110,22 @@ test('PutObject of withEncryption whose answer is always lost leaves object and 
   endpoint.local.faults.add({ operation: 'PutObject', key: Key, status: 500, times: 2 });
   await assert.rejects(client.send(new PutObjectCommand({ Bucket, Key, Body: 'third' })));
   assert.equal(await read(Key), 'new');
+});
+
+test('a copy whose answer is always lost keeps its instruction file', async () => {
+  const client = withEncryption(new S3Client({ ...endpoint.local.s3Config, maxAttempts: 2 }), {
+    keyring: endpoint.keyring,
+    storage: 'instruction-file',
+  });
+  await client.send(new PutObjectCommand({ Bucket, Key: 'source', Body: 'copied' }));
+  await client.send(new PutObjectCommand({ Bucket, Key: 'target', Body: 'old' }));
+  endpoint.local.faults.add({ operation: 'CopyObject', loseAnswer: true, times: 2 });
+  await client.send(new CopyObjectCommand({ Bucket, Key: 'target', CopySource: `${Bucket}/source` }));
+  assert.equal(await read('target'), 'copied');
+  endpoint.local.faults.add({ operation: 'CopyObject', status: 500, times: 2 });
+  await client.send(new PutObjectCommand({ Bucket, Key: 'source', Body: 'another' }));
+  await assert.rejects(client.send(new CopyObjectCommand({ Bucket, Key: 'target', CopySource: `${Bucket}/source` })));
+  assert.equal(await read('target'), 'copied');
 });
 
 test('a key that leaves no room for an instruction file is read, deleted, and refused for writing one', async () => {

@@ -75,7 +75,8 @@ class Report implements DemoReport {
     );
     this.#check(
       'what is stored does not begin as the file does',
-      plain.length > 0 && !head.subarray(0, plain.length).equals(plain),
+      // A few bytes may be the same by chance, and none always are.
+      plain.length < 8 || !head.subarray(0, plain.length).equals(plain),
     );
     const { 'x-amz-3': wrappedKey = '', 'x-amz-t': context = '' } = metadata;
     this.#check('the envelope holds the wrapped data key', wrappedKey !== '');

@@ -16,7 +16,9 @@ export function addPlaceOptions(command: Command, { kms }: { kms: boolean }): Co
   command
     .addOption(new Option('--endpoint-url <url>', 'an S3-compatible store; asked in path style').helpGroup(group))
     .addOption(
-      new Option('--region <region>', 'region of S3, and of KMS unless --kms-region says another').helpGroup(group),
+      new Option('--region <region>', 'region of S3, and of KMS unless --kms-region says another')
+        .argParser(regionName('--region'))
+        .helpGroup(group),
     );
   if (kms) {
     command
@@ -26,7 +28,9 @@ export function addPlaceOptions(command: Command, { kms }: { kms: boolean }): Co
           'an endpoint of KMS (not needed where --endpoint-url is a `sealpipe local` on this machine, which is both)',
         ).helpGroup(group),
       )
-      .addOption(new Option('--kms-region <region>', 'region of KMS').helpGroup(group));
+      .addOption(
+        new Option('--kms-region <region>', 'region of KMS').argParser(regionName('--kms-region')).helpGroup(group),
+      );
   }
   return command.addOption(
     new Option(
@@ -34,6 +38,14 @@ export function addPlaceOptions(command: Command, { kms }: { kms: boolean }): Co
       'no server at all: S3 and KMS inside this command, kept in that folder; for trying out and tests (or the environment: SEALPIPE_LOCAL)',
     ).helpGroup(group),
   );
+}
+
+/** An empty one, as an unset variable of a script leaves it, would fail in the SDK. */
+function regionName(option: string): (argument: string) => string {
+  return (argument) => {
+    if (/^[a-z0-9-]+$/i.test(argument)) return argument;
+    throw new UsageError(`${option} is given ${JSON.stringify(argument)}: expected a region, such as eu-central-1`);
+  };
 }
 
 /**

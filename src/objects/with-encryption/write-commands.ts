@@ -18,6 +18,7 @@ import { decodeMetadataValue } from '../../format/metadata-encoding.ts';
 import { parseMap, type StringMap, stringifyMap } from '../../format/string-map.ts';
 import { joinMetadata } from '../../format/write-envelope.ts';
 import { InstructionFileSwap } from '../../multipart/instruction-file-swap.ts';
+import { findWritten } from '../../multipart/upload-outcome.ts';
 import type { UploadParams } from '../../multipart/upload-requests.ts';
 import { findCompanions } from '../delete-objects.ts';
 import { fetchInstructionFile, readObjectEnvelope } from '../object-envelope.ts';
@@ -142,8 +143,18 @@ export async function copyObject(
   try {
     return await index.around(() => forward(changed));
   } catch (error) {
-    await swap.rollBack();
-    throw error;
+    // With a lost answer the copy may be in place, and would be lost with its instruction file.
+    const there = await findWritten(plain, input as UploadParams, {
+      identity: envelopeMetadata(metadata),
+      storedLength: head.ContentLength ?? 0,
+      crc32: undefined,
+    });
+    if (there === undefined) {
+      await swap.rollBack();
+      throw error;
+    }
+    const { etag: ETag, versionId: VersionId } = there;
+    return { $metadata: { httpStatusCode: 200 }, CopyObjectResult: { ETag }, VersionId };
   }
 }
 
