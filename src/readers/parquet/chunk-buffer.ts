@@ -64,7 +64,8 @@ export class ChunkBuffer implements AsyncBuffer {
       range !== undefined && range.start >= start && range.end <= end;
     for (const { chunk, field, flat } of this.#chunks) {
       const first = Math.max(start, chunk.start);
-      const last = Math.min(end, chunk.start + chunk.length);
+      const chunkEnd = chunk.start + chunk.length + (chunk.slack ?? 0);
+      const last = Math.min(end, chunkEnd);
       if (first < last) {
         checkPages(bytes.subarray(first - start, last - start), {
           chunk,
@@ -72,7 +73,7 @@ export class ChunkBuffer implements AsyncBuffer {
           flat,
           offset: first,
           rowCount: this.#group.rowCount,
-          whole: first === chunk.start && last === chunk.start + chunk.length,
+          whole: first === chunk.start && last === chunkEnd,
         });
       }
       const { columnIndex, offsetIndex, bloomFilter } = chunk;

@@ -4,11 +4,11 @@
  */
 import type { ParquetQueryFilter } from 'hyparquet';
 import type { ParquetField } from './schema.ts';
-import { ParquetTimestamp, parseTimestamp } from './timestamp.ts';
+import { Timestamp, parseTimestamp } from '../timestamp.ts';
 import { unitNanoseconds } from './value-of.ts';
 
 /** A value to compare with. Dates and times also as text, decimals as text or numbers. */
-export type ParquetFilterValue = null | boolean | number | bigint | string | Date | Uint8Array | ParquetTimestamp;
+export type ParquetFilterValue = null | boolean | number | bigint | string | Date | Uint8Array | Timestamp;
 
 export interface ParquetConditions {
   readonly $eq?: ParquetFilterValue;
@@ -188,7 +188,7 @@ function stored(value: ParquetFilterValue, comparison: Comparison): unknown {
     case 'INT96': {
       const nanoseconds = instantOperand(value);
       if (nanoseconds === undefined) throw unfit('a timestamp in ISO 8601');
-      return new ParquetTimestamp(nanoseconds, false);
+      return new Timestamp(nanoseconds, false);
     }
     case 'BYTE_ARRAY':
     case 'FIXED_LEN_BYTE_ARRAY': {
@@ -204,7 +204,7 @@ function stored(value: ParquetFilterValue, comparison: Comparison): unknown {
 }
 
 function instantOperand(value: ParquetFilterValue): bigint | undefined {
-  if (value instanceof ParquetTimestamp) return value.nanoseconds;
+  if (value instanceof Timestamp) return value.nanoseconds;
   if (value instanceof Date) return Number.isNaN(value.getTime()) ? undefined : BigInt(value.getTime()) * 1_000_000n;
   return typeof value === 'string' ? parseTimestamp(value) : undefined;
 }

@@ -49,6 +49,8 @@ export interface ParquetColumnChunk {
   readonly statistics?: ParquetStatistics;
   /** Whether values are encrypted, and by which of the file's keys. */
   readonly encrypted?: 'footer key' | 'column key';
+  /** Bytes after the chunk that may belong to it: the first writers did not count the header of its dictionary. */
+  readonly slack?: number;
   /** Another file that holds the chunk. No such is read. */
   readonly filePath?: string;
   readonly keyValueMetadata: readonly ParquetKeyValue[];
@@ -102,10 +104,11 @@ export function parseFooter(bytes: Uint8Array, { offset }: { offset: number }): 
   const leaves = leavesOf(schema);
   required(countField(struct, 3, 'the number of rows'), 'number of rows');
   const groups = required(structsField(struct, 4, 'the row groups'), 'row groups');
-  const rowGroups = groups.map((group, index) => readRowGroup(group, { index, leaves, footerOffset: offset }));
+  const createdBy = textField(struct, 6, 'created_by');
+  const slack = shortensChunks(createdBy) ? dictionaryHeader : 0;
+  const rowGroups = groups.map((group, index) => readRowGroup(group, { index, leaves, footerOffset: offset, slack }));
   // Not what the file claims: there are writers that leave it 0.
   const rowCount = rowGroups.reduce((total, group) => total + group.rowCount, 0);
-  const createdBy = textField(struct, 6, 'created_by');
   const columnOrders = structsField(struct, 7, 'the column orders')?.length;
   const algorithm = structField(struct, 8, 'the encryption algorithm');
   return {
@@ -135,6 +138,17 @@ interface Place {
   readonly index: number;
   readonly leaves: readonly ParquetField[];
   readonly footerOffset: number;
+  readonly slack: number;
+}
+
+/** The most that the header of a dictionary page takes (PARQUET-816). */
+const dictionaryHeader = 100;
+
+function shortensChunks(createdBy = ''): boolean {
+  const version = /^parquet-mr(?: version (\d+)\.(\d+)\.(\d+))?/.exec(createdBy);
+  if (version === null) return false;
+  const [major = 0, minor = 0, patch = 0] = version.slice(1).map((part) => Number(part ?? 0));
+  return major < 1 || (major === 1 && (minor < 2 || (minor === 2 && patch < 9)));
 }
 
 function readRowGroup(struct: ThriftStruct, place: Place): ParquetRowGroup {
@@ -178,6 +192,7 @@ function readChunk(
   { place, field }: { place: Place; field: ParquetField },
 ): ParquetColumnChunk {
   const { index, footerOffset } = place;
+  const room = (end: number): number => Math.max(0, Math.min(place.slack, footerOffset - end));
   const name = `column ${JSON.stringify(field.path)} of row group ${index}`;
   const crypto = structField(struct, 8, `the encryption of ${name}`);
   const metadata = structField(struct, 3, `the metadata of ${name}`);
@@ -245,6 +260,7 @@ function readChunk(
       : { bloomFilter: { start: bloomStart, ...(bloomLength === undefined ? {} : { length: bloomLength }) } }),
     ...(statistics === undefined ? {} : { statistics: statistics.statistics }),
     ...(crypto === undefined ? {} : { encrypted: crypto.has(1) ? 'footer key' : 'column key' }),
+    ...(room(start + length) === 0 ? {} : { slack: room(start + length) }),
     ...(filePath === undefined ? {} : { filePath }),
     keyValueMetadata: keyValues(metadata, 8),
   };

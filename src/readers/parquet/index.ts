@@ -10,6 +10,8 @@ export { LocalFileSource } from '../local-file-source.ts';
 export type { ByteRange, RequestLimits } from '../orc/byte-ranges.ts';
 export type { JsonValue } from '../orc/json.ts';
 export type { RangeSource } from '../range-source.ts';
+export { rowToJson as parquetToJson } from '../row-json.ts';
+export { Timestamp } from '../timestamp.ts';
 export type { ParquetConditions, ParquetFilter, ParquetFilterValue } from './filter.ts';
 export type {
   ParquetCodec,
@@ -18,7 +20,6 @@ export type {
   ParquetMetadata,
   ParquetRowGroup,
 } from './footer.ts';
-export { parquetToJson } from './json.ts';
 export { type OpenParquetOptions, openParquet, type ParquetFile } from './parquet-file.ts';
 export { type ReadParquetOptions, readParquetRows } from './read.ts';
 export type { ParquetRow } from './row-of.ts';
@@ -32,5 +33,4 @@ export {
   type ParquetType,
 } from './schema.ts';
 export type { ParquetStatistics } from './statistics.ts';
-export { ParquetTimestamp } from './timestamp.ts';
 export type { ParquetValue } from './value-of.ts';

@@ -13,7 +13,7 @@ import { type ParquetRow, rowConverter } from './row-of.ts';
 import { leavesOf } from './schema.ts';
 import { type Selection, selectColumns } from './selection.ts';
 import { storedMetadata } from './stored-schema.ts';
-import { ParquetTimestamp } from './timestamp.ts';
+import { Timestamp } from '../timestamp.ts';
 import { signedInteger } from './value-of.ts';
 
 export interface ReadParquetOptions extends RequestLimits {
@@ -45,10 +45,10 @@ const aheadFetches = 8;
 
 /** How hyparquet is to read what it is told of (stored-schema.ts). */
 const parsers: Partial<ParquetParsers> = {
-  timestampFromNanoseconds: (value) => new ParquetTimestamp(value, false),
+  timestampFromNanoseconds: (value) => new Timestamp(value, false),
   // Only variants hold these three: other columns of such a kind are integers to it.
-  timestampFromMilliseconds: (value) => new ParquetTimestamp(value * 1_000_000n, false),
-  timestampFromMicroseconds: (value) => new ParquetTimestamp(value * 1000n, false),
+  timestampFromMilliseconds: (value) => new Timestamp(value * 1_000_000n, false),
+  timestampFromMicroseconds: (value) => new Timestamp(value * 1000n, false),
   dateFromDays: formatDay,
   geometryFromBytes: signedInteger,
 };
@@ -170,7 +170,7 @@ function groupTasks(tasks: readonly Task[], { indexed }: { indexed: boolean }): 
   const fetches: { tasks: Task[]; ranges: ByteRange[]; bytes: number }[] = [];
   for (const task of tasks) {
     // With indexes, hyparquet asks for what it needs once it has read them.
-    const ranges = indexed ? [] : task.chunks.map(({ chunk: { start, length } }) => ({ start, end: start + length }));
+    const ranges = indexed ? [] : task.chunks.map(({ chunk: { start, length, slack = 0 } }) => ({ start, end: start + length + slack }));
     const bytes = ranges.reduce((sum, { start, end }) => sum + end - start, 0);
     const last = fetches.at(-1);
     if (last === undefined || last.bytes + bytes > fetchBytes) fetches.push({ tasks: [task], ranges, bytes });

@@ -43,7 +43,7 @@ function isByteDecimal({ type, meaning }: ParquetField): boolean {
 }
 
 function storedChunk(chunk: ParquetColumnChunk, field: ParquetField): FileMetaData['row_groups'][number]['columns'][number] {
-  const { start, length, statistics, offsetIndex, columnIndex, bloomFilter } = chunk;
+  const { start, length, slack = 0, statistics, offsetIndex, columnIndex, bloomFilter } = chunk;
   const bounds = storedBounds.get(chunk);
   const nullCount = statistics?.nullCount;
   const indexed = columnIndex !== undefined && !isByteDecimal(field) && field.type !== 'INT96';
@@ -56,7 +56,7 @@ function storedChunk(chunk: ParquetColumnChunk, field: ParquetField): FileMetaDa
       codec: chunk.codec,
       num_values: BigInt(chunk.valueCount),
       total_uncompressed_size: BigInt(chunk.uncompressedLength),
-      total_compressed_size: BigInt(length),
+      total_compressed_size: BigInt(length + slack),
       data_page_offset: BigInt(chunk.dataPageOffset),
       // Stated only where it is the chunk's start: it takes any other for one, too.
       ...(start === chunk.dataPageOffset ? {} : { dictionary_page_offset: BigInt(start) }),

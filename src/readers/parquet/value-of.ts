@@ -4,13 +4,13 @@
  *   INT64                   number, bigint beyond 2^53
  *   decimals                decimal text
  *   dates, times            'YYYY-MM-DD', 'HH:MM:SS.nnnnnnnnn'
- *   timestamps, INT96       ParquetTimestamp
+ *   timestamps, INT96       Timestamp
  *   UUID                    text
  *   other bytes             Uint8Array, a copy
  */
 import { formatDay } from '../orc/calendar.ts';
 import type { ParquetField, ParquetTimeUnit } from './schema.ts';
-import { formatTime, ParquetTimestamp } from './timestamp.ts';
+import { formatTime, Timestamp } from '../timestamp.ts';
 
 /** A value of a row. */
 export type ParquetValue =
@@ -20,7 +20,7 @@ export type ParquetValue =
   | bigint
   | string
   | Uint8Array
-  | ParquetTimestamp
+  | Timestamp
   | readonly ParquetValue[]
   | { readonly [name: string]: ParquetValue };
 
@@ -75,7 +75,7 @@ export function leafConverter({ type, meaning }: ParquetField): Convert | undefi
     }
     case 'TIMESTAMP': {
       const { unit, utc } = meaning;
-      return (value) => new ParquetTimestamp((value as bigint) * unitNanoseconds[unit], utc);
+      return (value) => new Timestamp((value as bigint) * unitNanoseconds[unit], utc);
     }
     case 'UUID':
       return (value) => uuidText(value as Uint8Array);

@@ -1,4 +1,4 @@
-import { formatDay } from '../orc/calendar.ts';
+import { formatDay } from './orc/calendar.ts';
 
 const perSecond = 1_000_000_000n;
 const perDay = 86_400n * perSecond;
@@ -8,7 +8,7 @@ const perDay = 86_400n * perSecond;
  *
  * Where `instant` is set it is a point in time (adjusted to UTC); else it is a clock's face without a zone.
  */
-export class ParquetTimestamp {
+export class Timestamp {
   /** Nanoseconds since 1970-01-01 00:00:00. */
   readonly nanoseconds: bigint;
   readonly instant: boolean;
@@ -37,7 +37,7 @@ export class ParquetTimestamp {
     return `${formatDay(day)}T${formatTime(inDay)}${this.instant ? 'Z' : ''}`;
   }
 
-  /** As {@link ParquetTimestamp.toString}. */
+  /** As {@link Timestamp.toString}. */
   toJSON(): string {
     return this.toString();
   }
