@@ -31,7 +31,8 @@ export async function openRecordBatchReader(
       decode: (input: Uint8Array) => {
         const output = expand(input, largestBuffer);
         if (output === undefined) throw formatInvalid(`a buffer is no ${name}`);
-        return output;
+        // Its vectors are views, which have to begin where their type may.
+        return Uint8Array.from(output);
       },
     });
   }
