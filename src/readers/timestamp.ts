@@ -59,7 +59,8 @@ export function parseTimestamp(text: string): bigint | undefined {
   const match =
     /^([+-]?\d{4,6})-(\d\d)-(\d\d)(?:[T ](\d\d):(\d\d)(?::(\d\d)(?:\.(\d{1,9}))?)?)?(Z|[+-]\d\d:?\d\d)?$/.exec(text);
   if (match === null) return undefined;
-  const [, year = '', month = '', day = '', hour = '00', minute = '00', second = '00', fraction = '', zone = 'Z'] = match;
+  const [, year = '', month = '', day = '', hour = '00', minute = '00', second = '00', fraction = '', zone = 'Z'] =
+    match;
   const signed = /^[+-]/.test(year) ? `${year.slice(0, 1)}${year.slice(1).padStart(6, '0')}` : year;
   const offset = zone === 'Z' ? 'Z' : `${zone.slice(0, 3)}:${zone.slice(-2)}`;
   const milliseconds = Date.parse(`${signed}-${month}-${day}T${hour}:${minute}:${second}${offset}`);

@@ -61,12 +61,22 @@ export async function openArrow(source: RangeSource, options: OpenArrowOptions =
     if (size < shortestFile) throw formatInvalid(`it has ${size} bytes, too short for an Arrow file`, 0);
     throw formatInvalid('its head is that of a file, and its last six bytes are not "ARROW1"', size - 6);
   }
-  if (startsWith(head, 'FEA1') || endsWith(tail, 'FEA1')) throw formatUnsupported('it is of Feather version 1 (FEA1)', 0);
+  if (startsWith(head, 'FEA1') || endsWith(tail, 'FEA1'))
+    throw formatUnsupported('it is of Feather version 1 (FEA1)', 0);
   const { length } = metadataLength(head, 0);
   // Before 0.15 a stream began with the length alone: a schema has some bytes, and not more than there are.
   if (length <= 0 || length > size) throw formatInvalid('it begins neither as a file nor as a stream', 0);
   const { schema, blocks, complete } = await readStreamBlocks(source, { fetched, signal });
-  return new ArrowFile({ source, kind: 'stream', schema, ...blocks, metadata: {}, footer: undefined, fetched, complete });
+  return new ArrowFile({
+    source,
+    kind: 'stream',
+    schema,
+    ...blocks,
+    metadata: {},
+    footer: undefined,
+    fetched,
+    complete,
+  });
 }
 
 async function readTail(source: RangeSource, length: number, signal: AbortSignal | undefined): Promise<Uint8Array> {
@@ -112,7 +122,10 @@ async function openFile(
     table.blocks(slot).map(([offset, metadata, body]) => {
       // Each lies between the magic and the footer.
       if (offset < 8 || metadata < 4 || body < 0 || offset + metadata + body > start) {
-        throw formatInvalid(`a ${what} is at [${offset}, ${offset + metadata + body}), outside of the data before ${start}`, start);
+        throw formatInvalid(
+          `a ${what} is at [${offset}, ${offset + metadata + body}), outside of the data before ${start}`,
+          start,
+        );
       }
       return { start: offset, metadataLength: metadata, bodyLength: body };
     });
@@ -186,7 +199,8 @@ export class ArrowFile {
     await this.fetched.fetch(this.source, ranges, options);
     return blocks.map((block) => {
       const message = messageOf(this.fetched, block);
-      if (message.type !== 'record batch') throw formatInvalid(`a ${message.type} stands for a record batch`, block.start);
+      if (message.type !== 'record batch')
+        throw formatInvalid(`a ${message.type} stands for a record batch`, block.start);
       return message;
     });
   }

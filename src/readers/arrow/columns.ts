@@ -46,7 +46,8 @@ export class BatchLoader {
     const { length, nullCount } = this.#nextNode(field);
     if (length < least) throw this.invalid(`field ${JSON.stringify(field.name)} has ${length} values of ${least}`);
     const bare = type.kind === 'null' || type.kind === 'run_end_encoded' || type.kind === 'struct';
-    if (bare && length > Math.max(least, mostWithoutBytes)) throw this.invalid(`a field without bytes claims ${length} values`);
+    if (bare && length > Math.max(least, mostWithoutBytes))
+      throw this.invalid(`a field without bytes claims ${length} values`);
     if (dictionary !== undefined) {
       const valid = this.#validity(length, nullCount);
       const indices = valueReader({ ...field, type: dictionary.indices, children: [] }, { loader: this, length });
@@ -161,7 +162,45 @@ export function bufferCount({ type, dictionary }: ArrowField, version: number): 
     case 'list_view':
     case 'large_list_view':
       return 3;
-    default:
+    case 'bool':
+    case 'int':
+    case 'float':
+    case 'decimal':
+    case 'date':
+    case 'time':
+    case 'timestamp':
+    case 'duration':
+    case 'interval':
+    case 'fixed_size_binary':
+    case 'list':
+    case 'large_list':
+    case 'map':
+    case 'utf8_view':
+    case 'binary_view':
       return 2;
   }
+}
+
+/** Where each top-level field's buffers lie in a batch's body, and how many of its values are null. */
+export function ownBuffers(
+  fields: readonly ArrowField[],
+  { nodes, buffers, variadicCounts, version }: BatchHeader,
+): { start: number; length: number; nullCount: number }[] {
+  let [node, buffer, variadic] = [0, 0, 0];
+  const pass = (field: ArrowField): void => {
+    node++;
+    buffer += bufferCount(field, version);
+    if (field.dictionary !== undefined) return;
+    const { kind } = field.type;
+    if (kind === 'utf8_view' || kind === 'binary_view') buffer += Math.max(0, variadicCounts[variadic++] ?? 0);
+    field.children.forEach(pass);
+  };
+  return fields.map((field) => {
+    const nullCount = Math.max(0, nodes[node]?.[1] ?? 0);
+    const first = buffer;
+    pass(field);
+    const own = buffers.slice(first, buffer).filter(([, length]) => length > 0);
+    const start = own.length === 0 ? 0 : Math.min(...own.map(([offset]) => offset));
+    return { start, nullCount, length: Math.max(start, ...own.map(([offset, length]) => offset + length)) - start };
+  });
 }

@@ -162,6 +162,7 @@ function check({ view, offset }: Bytes, position: number, length: number): void 
 
 function longAt({ view, offset }: Bytes, position: number): number {
   const value = Number(view.getBigInt64(position, true));
-  if (!Number.isSafeInteger(value)) throw formatInvalid(`its metadata has a length or offset of ${value}`, offset + position);
+  if (!Number.isSafeInteger(value))
+    throw formatInvalid(`its metadata has a length or offset of ${value}`, offset + position);
   return value;
 }

@@ -81,7 +81,8 @@ function readBatch(table: FlatTable, { offset, version }: { offset: number; vers
   const compression = table.table(3);
   const codec = compression?.byte(0);
   const name = codec === undefined ? undefined : (['LZ4_FRAME', 'ZSTD'] as const)[codec];
-  if (codec !== undefined && name === undefined) throw formatUnsupported(`it is compressed with the unknown codec ${codec}`, offset);
+  if (codec !== undefined && name === undefined)
+    throw formatUnsupported(`it is compressed with the unknown codec ${codec}`, offset);
   return {
     rowCount,
     nodes: table.pairs(1),

@@ -64,7 +64,8 @@ export async function* readArrowRows(
       ahead?.catch(() => undefined); // looked at when its turn comes
       await dictionaries.advance(block, limits);
       const message = messageOf(fetched, block);
-      if (message.type !== 'record batch') throw formatInvalid(`a ${message.type} stands for a record batch`, block.start);
+      if (message.type !== 'record batch')
+        throw formatInvalid(`a ${message.type} stands for a record batch`, block.start);
       const { batch } = message;
       const loader = loaderOf(fetched, { block, header: batch, dictionaries: dictionaries.values });
       const selected: [string, ArrowColumn][] = [];
@@ -133,10 +134,7 @@ class DictionaryStore {
   async advance(batch: ArrowBlock, limits: Limits): Promise<void> {
     const { dictionaries, kind } = this.#file;
     const from = this.#next;
-    while (
-      this.#next < dictionaries.length &&
-      (kind === 'file' || dictionaries[this.#next]!.start < batch.start)
-    ) {
+    while (this.#next < dictionaries.length && (kind === 'file' || dictionaries[this.#next]!.start < batch.start)) {
       this.#next++;
     }
     const blocks = dictionaries.slice(from, this.#next);
@@ -150,7 +148,8 @@ class DictionaryStore {
       const loader = loaderOf(fetched, { block, header: message.batch, dictionaries: this.values });
       const column = loader.column(field, message.batch.rowCount);
       const before = this.values.get(message.id);
-      if (message.delta && before === undefined) throw formatInvalid('a dictionary is added to before it is there', block.start);
+      if (message.delta && before === undefined)
+        throw formatInvalid('a dictionary is added to before it is there', block.start);
       if (!message.delta && before !== undefined && kind === 'file') {
         throw formatUnsupported(`dictionary ${message.id} is replaced within a file`, block.start);
       }

@@ -1,4 +1,4 @@
-import { FlatTable } from './flatbuffer.ts';
+import type { FlatTable } from './flatbuffer.ts';
 import { formatInvalid, formatUnsupported } from './format-error.ts';
 
 export type ArrowTimeUnit = 'SECOND' | 'MILLISECOND' | 'MICROSECOND' | 'NANOSECOND';
@@ -83,7 +83,8 @@ function readField(table: FlatTable, depth: number): ArrowField {
       : {
           dictionary: {
             id: encoding.long(0),
-            indices: indices === undefined ? ({ kind: 'int', bits: 32, signed: true } as const) : readInt(indices, name),
+            indices:
+              indices === undefined ? ({ kind: 'int', bits: 32, signed: true } as const) : readInt(indices, name),
             ordered: encoding.boolean(2),
           },
         }),
@@ -112,7 +113,9 @@ const plainKinds = {
 const units = ['SECOND', 'MILLISECOND', 'MICROSECOND', 'NANOSECOND'] as const;
 
 function readType(number: number, table: FlatTable | undefined, name: string): ArrowType {
-  const plain = plainKinds[number as keyof typeof plainKinds] as (typeof plainKinds)[keyof typeof plainKinds] | undefined;
+  const plain = plainKinds[number as keyof typeof plainKinds] as
+    | (typeof plainKinds)[keyof typeof plainKinds]
+    | undefined;
   if (plain !== undefined) return { kind: plain };
   const where = `field ${JSON.stringify(name)}`;
   if (table === undefined) throw formatInvalid(`${where} has no type`);
@@ -137,7 +140,12 @@ function readType(number: number, table: FlatTable | undefined, name: string): A
     case 3:
       return { kind: 'float', bits: one([16, 32, 64] as const, table.short(0), 'precision') };
     case 7:
-      return { kind: 'decimal', precision: table.int(0), scale: scaleOf(table, where), bits: bits(2, [32, 64, 128, 256], 128) };
+      return {
+        kind: 'decimal',
+        precision: table.int(0),
+        scale: scaleOf(table, where),
+        bits: bits(2, [32, 64, 128, 256], 128),
+      };
     case 8:
       return { kind: 'date', bits: one([32, 64] as const, table.short(0, 1), 'unit') };
     case 9:
@@ -151,7 +159,10 @@ function readType(number: number, table: FlatTable | undefined, name: string): A
       };
     }
     case 11:
-      return { kind: 'interval', unit: one(['YEAR_MONTH', 'DAY_TIME', 'MONTH_DAY_NANO'] as const, table.short(0), 'unit') };
+      return {
+        kind: 'interval',
+        unit: one(['YEAR_MONTH', 'DAY_TIME', 'MONTH_DAY_NANO'] as const, table.short(0), 'unit'),
+      };
     case 14:
       return { kind: 'union', dense: table.short(0) === 1, typeIds: table.ints(1) };
     case 15:
@@ -213,7 +224,9 @@ function typeText({ type, children, dictionary }: ArrowField): string {
 const unitText = { SECOND: 's', MILLISECOND: 'ms', MICROSECOND: 'us', NANOSECOND: 'ns' } as const;
 
 function plainText(type: ArrowType, children: readonly ArrowField[]): string {
-  const nested = children.map((child) => `${child.name}: ${typeText(child)}${child.nullable ? '' : ' not null'}`).join(', ');
+  const nested = children
+    .map((child) => `${child.name}: ${typeText(child)}${child.nullable ? '' : ' not null'}`)
+    .join(', ');
   switch (type.kind) {
     case 'utf8':
       return 'string';
@@ -236,7 +249,9 @@ function plainText(type: ArrowType, children: readonly ArrowField[]): string {
     case 'duration':
       return `duration[${unitText[type.unit]}]`;
     case 'interval':
-      return { YEAR_MONTH: 'month_interval', DAY_TIME: 'day_time_interval', MONTH_DAY_NANO: 'month_day_nano_interval' }[type.unit];
+      return { YEAR_MONTH: 'month_interval', DAY_TIME: 'day_time_interval', MONTH_DAY_NANO: 'month_day_nano_interval' }[
+        type.unit
+      ];
     case 'fixed_size_binary':
       return `fixed_size_binary[${type.width}]`;
     case 'fixed_size_list':
@@ -254,7 +269,11 @@ function plainText(type: ArrowType, children: readonly ArrowField[]): string {
       const [key, value] = children[0]!.children;
       return `map<${typeText(key!)}, ${typeText(value!)}>`;
     }
-    default:
+    case 'null':
+    case 'bool':
+    case 'binary':
+    case 'large_binary':
+    case 'binary_view':
       return type.kind;
   }
 }

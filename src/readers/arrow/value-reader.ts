@@ -1,7 +1,7 @@
 /** The values of each type, read from the buffers of a batch. */
 import { formatDay } from '../orc/calendar.ts';
-import { formatTime, Timestamp } from '../timestamp.ts';
 import { decimalText, plainInteger } from '../parquet/value-of.ts';
+import { formatTime, Timestamp } from '../timestamp.ts';
 import type { BatchLoader } from './columns.ts';
 import type { ArrowField, ArrowTimeUnit, ArrowType } from './schema.ts';
 
@@ -101,7 +101,13 @@ export function valueReader(field: ArrowField, values: Values): Read {
     case 'map': {
       const [key, value] = children[0]!.children;
       // Their names are the writer's choice, key and value what they are.
-      const entry = { ...children[0]!, children: [{ ...key!, name: 'key' }, { ...value!, name: 'value' }] };
+      const entry = {
+        ...children[0]!,
+        children: [
+          { ...key!, name: 'key' },
+          { ...value!, name: 'value' },
+        ],
+      };
       return lists(entry, { ...values, wide: false });
     }
     case 'fixed_size_list': {
@@ -117,8 +123,6 @@ export function valueReader(field: ArrowField, values: Values): Read {
       return unions(type, children, values);
     case 'run_end_encoded':
       return runs(children, values);
-    default:
-      throw loader.invalid(`field ${JSON.stringify(field.name)} is of an unknown type`);
   }
 }
 
@@ -137,7 +141,7 @@ function integers(type: Extract<ArrowType, { kind: 'int' }>, values: Values): Re
       return signed ? (index) => view.getInt16(index * 2, true) : (index) => view.getUint16(index * 2, true);
     case 32:
       return signed ? (index) => view.getInt32(index * 4, true) : (index) => view.getUint32(index * 4, true);
-    default:
+    case 64:
       return signed
         ? (index) => plainInteger(view.getBigInt64(index * 8, true))
         : (index) => plainInteger(view.getBigUint64(index * 8, true));
@@ -253,11 +257,7 @@ function slice(
   return Array.from({ length: end - start }, (_, position) => items.get(start + position));
 }
 
-function unions(
-  type: Extract<ArrowType, { kind: 'union' }>,
-  children: readonly ArrowField[],
-  values: Values,
-): Read {
+function unions(type: Extract<ArrowType, { kind: 'union' }>, children: readonly ArrowField[], values: Values): Read {
   const { loader, length } = values;
   const types = loader.buffer(length);
   const places = type.dense ? fixed(values, 4) : undefined;

@@ -1,4 +1,4 @@
-import { Duplex, Readable, Transform } from 'node:stream';
+import { type Duplex, Readable, Transform } from 'node:stream';
 import { SealpipeError } from '../../errors.ts';
 import { plainBytes } from '../orc/byte-ranges.ts';
 import { RangeReadStream } from '../range-read-stream.ts';
@@ -78,14 +78,13 @@ export async function readNdjsonInParallel<Result, Value = unknown>(
         results[index] = await work(readNdjson<Value>(source, { ...options, ...range, signal }), range);
       } catch (error) {
         stop.abort(error);
-        throw error;
       }
     }
   };
   const workers = Array.from({ length: Math.min(options.concurrency ?? 8, ranges.length) }, worker);
-  await Promise.allSettled(workers);
+  await Promise.all(workers);
   // The first failure, not what it did to the others.
-  if (stop.signal.aborted) throw stop.signal.reason;
+  stop.signal.throwIfAborted();
   return results;
 }
 
@@ -104,7 +103,7 @@ async function* parsed<Value>(
 ): AsyncGenerator<Value, void, undefined> {
   const { signal, through, what } = options;
   const body = source instanceof Readable ? source : rangeStream(source, options);
-  let failure: unknown;
+  let failure: Error | undefined;
   let last: Readable = body;
   // One after the other, and not by pipeline(): which of the streams failed says what went wrong.
   for (const stream of through) {
@@ -164,45 +163,59 @@ class LineGuard extends Transform {
   }
 
   override _transform(chunk: Buffer, _encoding: BufferEncoding, callback: (error?: Error | null) => void): void {
-    let bytes = plainBytes(chunk);
-    if (this.#position === 0 && bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf) {
-      bytes = bytes.subarray(3);
-      this.#position = 3;
-    }
+    callback(this.#pass(plainBytes(chunk)));
+  }
+
+  /** Hands a chunk on; what it returns is why that ends. */
+  #pass(chunk: Uint8Array): SealpipeError | null {
+    const marked = this.#position === 0 && chunk[0] === 0xef && chunk[1] === 0xbb && chunk[2] === 0xbf;
+    const bytes = marked ? chunk.subarray(3) : chunk;
+    if (marked) this.#position = 3;
     let kept = 0;
-    for (let at = 0; at < bytes.length; ) {
+    let at = 0;
+    while (at < bytes.length) {
       if (!this.#inLine) {
-        // Blank lines are rare, lines that begin with white space, too: byte by byte is no cost.
-        let from = at;
-        while (at < bytes.length && isBlank(bytes[at]!)) {
-          if (bytes[at] === 0x0a) {
-            this.#blank = [];
-            if (from > kept) this.push(bytes.subarray(kept, from));
-            from = at + 1;
-            kept = from;
-            this.#lineStart = this.#position + at + 1;
-          }
-          at++;
-        }
-        if (at === bytes.length) {
-          if (from > kept) this.push(bytes.subarray(kept, from));
-          if (at > from) this.#blank.push(bytes.slice(from));
-          kept = at;
-          break;
-        }
-        for (const part of this.#blank.splice(0)) this.push(part);
-        this.#inLine = true;
+        const { next, from } = this.#skipBlank(bytes, { at, kept });
+        at = next;
+        kept = from;
+        if (at === bytes.length) break;
       }
       const end = bytes.indexOf(0x0a, at);
       if (end < 0) break;
-      if (this.#tooLong(this.#position + end)) return callback(this.#limit());
+      if (this.#tooLong(this.#position + end)) return this.#limit();
       this.#lineStart = this.#position + end + 1;
       this.#inLine = false;
       at = end + 1;
     }
     this.#position += bytes.length;
     if (kept < bytes.length) this.push(bytes.subarray(kept));
-    callback(this.#tooLong(this.#position) ? this.#limit() : null);
+    return this.#tooLong(this.#position) ? this.#limit() : null;
+  }
+
+  /**
+   * At the start of a line: passes over blank lines, which are dropped, and the white space before what is none. Byte
+   * by byte, as there is little of it.
+   */
+  #skipBlank(bytes: Uint8Array, { at, kept }: { at: number; kept: number }): { next: number; from: number } {
+    let next = at;
+    let line = at;
+    let from = kept;
+    for (; next < bytes.length && isBlank(bytes[next]!); next++) {
+      if (bytes[next] !== 0x0a) continue;
+      this.#blank = [];
+      if (line > from) this.push(bytes.subarray(from, line));
+      line = next + 1;
+      from = line;
+      this.#lineStart = this.#position + line;
+    }
+    if (next < bytes.length) {
+      for (const part of this.#blank.splice(0)) this.push(part);
+      this.#inLine = true;
+      return { next, from };
+    }
+    if (line > from) this.push(bytes.subarray(from, line));
+    if (next > line) this.#blank.push(bytes.slice(line));
+    return { next, from: next };
   }
 
   #tooLong(end: number): boolean {

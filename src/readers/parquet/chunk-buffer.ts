@@ -21,7 +21,7 @@ export interface SelectedChunk {
 export class ChunkBuffer implements AsyncBuffer {
   readonly byteLength: number;
   /** What went wrong here, which hyparquet may wrap or hide. */
-  failure: unknown;
+  #failure: { readonly error: unknown } | undefined;
   readonly #file: ParquetFile;
   readonly #group: ParquetRowGroup;
   readonly #chunks: readonly SelectedChunk[];
@@ -53,9 +53,14 @@ export class ChunkBuffer implements AsyncBuffer {
       this.#check(bytes, start);
       return exactBuffer(bytes);
     } catch (error) {
-      this.failure ??= error;
+      this.#failure ??= { error };
       throw error;
     }
+  }
+
+  /** Throws what a slice failed with, as it was. */
+  throwIfFailed(): void {
+    if (this.#failure !== undefined) throw this.#failure.error;
   }
 
   #check(bytes: Uint8Array, start: number): void {

@@ -1,6 +1,6 @@
 import { brotliDecompressSync, gunzipSync } from 'node:zlib';
-import { plainBytes } from '../orc/byte-ranges.ts';
 import { lz4Frame } from '../lz4-frame.ts';
+import { plainBytes } from '../orc/byte-ranges.ts';
 import { lz4Decompress } from '../orc/lz4.ts';
 import { snappyDecompress } from '../orc/snappy.ts';
 import { zstdDecompress } from '../orc/zstd.ts';

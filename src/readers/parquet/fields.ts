@@ -29,10 +29,15 @@ export function required<Value>(value: Value | undefined, what: string): Value {
 
 /** An integer of at most 2^53. */
 export function integerField(struct: ThriftStruct, number: number, what: string): number | undefined {
-  return field(struct, number, (value) => (typeof value === 'number' && Number.isSafeInteger(value) ? value : undefined), {
-    what,
-    expected: 'an integer below 2^53',
-  });
+  return field(
+    struct,
+    number,
+    (value) => (typeof value === 'number' && Number.isSafeInteger(value) ? value : undefined),
+    {
+      what,
+      expected: 'an integer below 2^53',
+    },
+  );
 }
 
 /** An integer of at most 2^53 that counts something. */

@@ -3,8 +3,8 @@
  * statistics, page indexes and rows are compared without loss.
  */
 import type { ParquetQueryFilter } from 'hyparquet';
+import { parseTimestamp, Timestamp } from '../timestamp.ts';
 import type { ParquetField } from './schema.ts';
-import { Timestamp, parseTimestamp } from '../timestamp.ts';
 import { unitNanoseconds } from './value-of.ts';
 
 /** A value to compare with. Dates and times also as text, decimals as text or numbers. */
@@ -58,7 +58,7 @@ function allOf(filter: ParquetFilter, place: Place): ParquetQueryFilter {
     }
     const field = fieldAt(place.root, name);
     place.paths.add(field.path);
-    return { [name]: operators(condition as ParquetFilterValue | ParquetConditions, field) } as ParquetQueryFilter;
+    return { [name]: operators(condition as ParquetFilterValue | ParquetConditions, field) };
   });
   const [only] = parts;
   return parts.length === 1 && only !== undefined ? only : { $and: parts };
@@ -122,6 +122,9 @@ function listed(values: readonly ParquetFilterValue[], field: ParquetField): unk
   return values.flatMap((value) => (value === null ? [null, undefined] : [stored(value, { field, operator: '$eq' })]));
 }
 
+/** A value as a column stores it. */
+type Stored = boolean | number | bigint | string | Uint8Array | Timestamp;
+
 type Operator = '$eq' | '$gt' | '$gte' | '$lt' | '$lte';
 
 interface Comparison {
@@ -132,7 +135,7 @@ interface Comparison {
 /** A value that equals nothing and is above and below nothing. */
 const never = Number.NaN;
 
-function stored(value: ParquetFilterValue, comparison: Comparison): unknown {
+function stored(value: ParquetFilterValue, comparison: Comparison): Stored {
   const { field, operator } = comparison;
   const unfit = (expected: string): TypeError =>
     new TypeError(
@@ -168,11 +171,24 @@ function stored(value: ParquetFilterValue, comparison: Comparison): unknown {
       if (typeof value !== 'string') throw unfit('a string');
       return value;
     case 'UUID': {
-      if (typeof value !== 'string' || !/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(value)) throw unfit('a UUID');
-      if (operator !== '$eq') throw new TypeError(`column ${JSON.stringify(field.path)} holds UUIDs, which have no order`);
+      if (typeof value !== 'string' || !/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(value))
+        throw unfit('a UUID');
+      if (operator !== '$eq')
+        throw new TypeError(`column ${JSON.stringify(field.path)} holds UUIDs, which have no order`);
       return new Uint8Array(Buffer.from(value.replaceAll('-', ''), 'hex'));
     }
-    default:
+    case 'BSON':
+    case 'FLOAT16':
+    case 'INTERVAL':
+    case 'NULL':
+    case 'LIST':
+    case 'MAP':
+    case 'VARIANT':
+    case 'GEOMETRY':
+    case 'GEOGRAPHY':
+    case 'INTEGER':
+    case undefined:
+      break;
   }
   switch (type) {
     case 'BOOLEAN':
@@ -194,13 +210,18 @@ function stored(value: ParquetFilterValue, comparison: Comparison): unknown {
     case 'FIXED_LEN_BYTE_ARRAY': {
       if (meaning?.kind === 'FLOAT16' && typeof value === 'number') return value;
       if (!(value instanceof Uint8Array)) throw unfit('bytes');
-      if (operator !== '$eq') throw new TypeError(`column ${JSON.stringify(field.path)} holds bytes: ask for $eq or $in`);
+      if (operator !== '$eq')
+        throw new TypeError(`column ${JSON.stringify(field.path)} holds bytes: ask for $eq or $in`);
       return new Uint8Array(value);
     }
-    default:
-      if (typeof value !== 'number' && typeof value !== 'bigint') throw unfit('a number');
-      return Number(value);
+    case 'INT32':
+    case 'FLOAT':
+    case 'DOUBLE':
+    case undefined:
+      break;
   }
+  if (typeof value !== 'number' && typeof value !== 'bigint') throw unfit('a number');
+  return Number(value);
 }
 
 function instantOperand(value: ParquetFilterValue): bigint | undefined {

@@ -69,7 +69,11 @@ export interface ParquetRowGroup {
   readonly fileOffset?: number;
   readonly totalCompressedSize?: number;
   readonly ordinal?: number;
-  readonly sortingColumns?: readonly { readonly column: number; readonly descending: boolean; readonly nullsFirst: boolean }[];
+  readonly sortingColumns?: readonly {
+    readonly column: number;
+    readonly descending: boolean;
+    readonly nullsFirst: boolean;
+  }[];
   readonly columns: readonly ParquetColumnChunk[];
 }
 
@@ -187,10 +191,7 @@ function readRowGroup(struct: ThriftStruct, place: Place): ParquetRowGroup {
   };
 }
 
-function readChunk(
-  struct: ThriftStruct,
-  { place, field }: { place: Place; field: ParquetField },
-): ParquetColumnChunk {
+function readChunk(struct: ThriftStruct, { place, field }: { place: Place; field: ParquetField }): ParquetColumnChunk {
   const { index, footerOffset } = place;
   const room = (end: number): number => Math.max(0, Math.min(place.slack, footerOffset - end));
   const name = `column ${JSON.stringify(field.path)} of row group ${index}`;
@@ -202,7 +203,9 @@ function readChunk(
   }
   const type = required(nameField(metadata, 1, parquetTypes, `the type of ${name}`), `type in ${name}`);
   if (type !== field.type) throw formatInvalid(`${name} is ${type}, the schema says ${field.type}`);
-  const path = (listField(metadata, 3, `the path of ${name}`) ?? []).map((part) => new TextDecoder().decode(part as Uint8Array));
+  const path = (listField(metadata, 3, `the path of ${name}`) ?? []).map((part) =>
+    new TextDecoder().decode(part as Uint8Array),
+  );
   if (path.join('.') !== field.path) {
     throw formatInvalid(`${name} has the path ${JSON.stringify(path.join('.'))}`);
   }
@@ -245,7 +248,7 @@ function readChunk(
     type,
     codec,
     encodings: (listField(metadata, 2, `the encodings of ${name}`) ?? []).map(
-      (number) => encodings[Number(number)] ?? `ENCODING_${String(number)}`,
+      (number) => encodings[Number(number)] ?? `ENCODING_${Number(number)}`,
     ),
     valueCount: required(countField(metadata, 5, `the number of values of ${name}`), `number of values in ${name}`),
     start,

@@ -35,7 +35,9 @@ export function isPlainList(field: ParquetField): boolean {
 /** Key, value and the repeated group of a field that means a map; undefined where it is none, whatever it says. */
 export function mapShape(
   field: ParquetField,
-): { readonly repeated: ParquetField; readonly key: ParquetField; readonly value: ParquetField | undefined } | undefined {
+):
+  | { readonly repeated: ParquetField; readonly key: ParquetField; readonly value: ParquetField | undefined }
+  | undefined {
   const [repeated, ...others] = field.children;
   if (field.meaning?.kind !== 'MAP' || repeated?.repetition !== 'REPEATED' || others.length > 0) return undefined;
   const [key, value, ...more] = repeated.children;

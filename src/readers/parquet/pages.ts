@@ -53,7 +53,10 @@ export function checkPages(bytes: Uint8Array, span: PageSpan): void {
       throw formatInvalid(`a page of ${chunk.path} claims ${stored} bytes where ${bytes.length - end} are left`, at);
     }
     if (expanded > largestPage) {
-      throw formatUnsupported(`a page of ${chunk.path} claims to expand to ${expanded} bytes, above ${largestPage}`, at);
+      throw formatUnsupported(
+        `a page of ${chunk.path} claims to expand to ${expanded} bytes, above ${largestPage}`,
+        at,
+      );
     }
     if (chunk.codec === 'UNCOMPRESSED' && expanded > stored) {
       throw formatInvalid(`a page of ${chunk.path} has ${stored} bytes and claims ${expanded}`, at);
@@ -84,7 +87,8 @@ function valuesOfPage(
   if (header === undefined) throw formatInvalid(`a page of ${path} of type ${type} has no header of that type`, at);
   const count = required(countField(header, 1, 'the values of a page'), 'number of values in a page header');
   if (count > mostValues) throw formatUnsupported(`a page of ${path} claims ${count} values, above ${mostValues}`, at);
-  const bits = span.field.type === 'FIXED_LEN_BYTE_ARRAY' ? (span.field.typeLength ?? 0) * 8 : leastBits[span.field.type!]!;
+  const bits =
+    span.field.type === 'FIXED_LEN_BYTE_ARRAY' ? (span.field.typeLength ?? 0) * 8 : leastBits[span.field.type!]!;
   const fitting = (values: number, room: number): void => {
     if (values * bits > room * 8) throw formatInvalid(`a page of ${path} claims ${values} values in ${room} bytes`, at);
   };
@@ -107,7 +111,11 @@ function valuesOfPage(
       );
     }
     if (countField(header, 4, 'the encoding of a page') === 0) fitting(count - nulls, expanded - levels);
-  } else if (span.flat && span.field.repetition === 'REQUIRED' && countField(header, 2, 'the encoding of a page') === 0) {
+  } else if (
+    span.flat &&
+    span.field.repetition === 'REQUIRED' &&
+    countField(header, 2, 'the encoding of a page') === 0
+  ) {
     fitting(count, expanded);
   }
   return count;

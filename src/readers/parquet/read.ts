@@ -3,6 +3,7 @@ import { SealpipeError } from '../../errors.ts';
 import { optionalPeer } from '../optional-peer.ts';
 import { type ByteRange, FetchedRanges, type RequestLimits } from '../orc/byte-ranges.ts';
 import { formatDay } from '../orc/calendar.ts';
+import { Timestamp } from '../timestamp.ts';
 import { ChunkBuffer, type SelectedChunk } from './chunk-buffer.ts';
 import { decompressors } from './codecs.ts';
 import { type ParquetFilter, type StoredFilter, storedFilter } from './filter.ts';
@@ -13,7 +14,6 @@ import { type ParquetRow, rowConverter } from './row-of.ts';
 import { leavesOf } from './schema.ts';
 import { type Selection, selectColumns } from './selection.ts';
 import { storedMetadata } from './stored-schema.ts';
-import { Timestamp } from '../timestamp.ts';
 import { signedInteger } from './value-of.ts';
 
 export interface ReadParquetOptions extends RequestLimits {
@@ -134,10 +134,7 @@ export async function* readParquetRows(
   }
 }
 
-function planTasks(
-  file: ParquetFile,
-  options: ReadParquetOptions & { selection: Selection },
-): Task[] {
+function planTasks(file: ParquetFile, options: ReadParquetOptions & { selection: Selection }): Task[] {
   const { selection, rowGroups, rowStart = 0, rowEnd = file.rowCount } = options;
   const groups = file.metadata.rowGroups;
   const unknown = rowGroups?.find((index) => groups[index] === undefined);
@@ -170,7 +167,9 @@ function groupTasks(tasks: readonly Task[], { indexed }: { indexed: boolean }): 
   const fetches: { tasks: Task[]; ranges: ByteRange[]; bytes: number }[] = [];
   for (const task of tasks) {
     // With indexes, hyparquet asks for what it needs once it has read them.
-    const ranges = indexed ? [] : task.chunks.map(({ chunk: { start, length, slack = 0 } }) => ({ start, end: start + length + slack }));
+    const ranges = indexed
+      ? []
+      : task.chunks.map(({ chunk: { start, length, slack = 0 } }) => ({ start, end: start + length + slack }));
     const bytes = ranges.reduce((sum, { start, end }) => sum + end - start, 0);
     const last = fetches.at(-1);
     if (last === undefined || last.bytes + bytes > fetchBytes) fetches.push({ tasks: [task], ranges, bytes });
@@ -234,10 +233,11 @@ async function readTask(
     });
   } catch (cause) {
     signal.throwIfAborted();
-    if (buffer.failure !== undefined) throw buffer.failure;
+    buffer.throwIfFailed();
     if (cause instanceof SealpipeError) throw cause;
     const { message } = cause as Error;
-    if (/unsupported|not supported/.test(message)) throw formatUnsupported(message.replace(/^parquet /, ''), group.start);
+    if (/unsupported|not supported/.test(message))
+      throw formatUnsupported(message.replace(/^parquet /, ''), group.start);
     throw formatInvalid(`row group ${group.index} cannot be decoded (${message})`, group.start, cause);
   }
 }

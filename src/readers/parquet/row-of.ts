@@ -48,7 +48,8 @@ function structOf(value: Record<string, unknown>, fields: readonly (readonly [st
 
 /** A column may be called `__proto__`. */
 function set(row: ParquetRow, name: string, value: ParquetValue): void {
-  if (name === '__proto__') Object.defineProperty(row, name, { value, enumerable: true, configurable: true, writable: true });
+  if (name === '__proto__')
+    Object.defineProperty(row, name, { value, enumerable: true, configurable: true, writable: true });
   else row[name] = value;
 }
 

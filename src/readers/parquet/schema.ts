@@ -1,12 +1,4 @@
-import {
-  booleanField,
-  countField,
-  integerField,
-  nameField,
-  required,
-  structField,
-  textField,
-} from './fields.ts';
+import { booleanField, countField, integerField, nameField, required, structField, textField } from './fields.ts';
 import { formatInvalid } from './format-error.ts';
 import type { ThriftStruct } from './thrift.ts';
 
@@ -130,7 +122,9 @@ export function buildSchema(elements: readonly ThriftStruct[]): ParquetField {
   const root = build(undefined, 0);
   if (root.type !== undefined) throw formatInvalid('the root of its schema is a value, expected a group');
   if (next !== elements.length) {
-    throw formatInvalid(`its schema has ${elements.length} elements, of which ${elements.length - next} have no parent`);
+    throw formatInvalid(
+      `its schema has ${elements.length} elements, of which ${elements.length - next} have no parent`,
+    );
   }
   return root;
 }
@@ -140,7 +134,8 @@ function described(
   { where, type, root }: { where: string; type: ParquetType | undefined; root: boolean },
 ): Omit<ParquetField, 'name' | 'path' | 'children'> {
   // The root of old files has no repetition, and nothing depends on it.
-  const repetition = nameField(element, 3, repetitions, `the repetition of ${where}`) ?? (root ? 'REQUIRED' : undefined);
+  const repetition =
+    nameField(element, 3, repetitions, `the repetition of ${where}`) ?? (root ? 'REQUIRED' : undefined);
   const typeLength = countField(element, 2, `the length of ${where}`);
   if (type === 'FIXED_LEN_BYTE_ARRAY' && (typeLength === undefined || typeLength > 0x0fff_ffff)) {
     throw formatInvalid(`${where} is of fixed length ${typeLength ?? '(none given)'}`);
@@ -239,7 +234,14 @@ function convertedMeaning(
     case 'BSON':
     case 'INTERVAL':
       return { kind: converted };
-    default: {
+    case 'INT_8':
+    case 'INT_16':
+    case 'INT_32':
+    case 'INT_64':
+    case 'UINT_8':
+    case 'UINT_16':
+    case 'UINT_32':
+    case 'UINT_64': {
       const bits = Number(/\d+$/.exec(converted)?.[0]);
       return { kind: 'INTEGER', bits, signed: !converted.startsWith('U') };
     }
@@ -303,7 +305,20 @@ function meaningText(meaning: ParquetMeaning): string {
       return `${meaning.kind}(${meaning.unit},${meaning.utc})`;
     case 'INTEGER':
       return `INTEGER(${meaning.bits},${meaning.signed})`;
-    default:
+    case 'STRING':
+    case 'ENUM':
+    case 'JSON':
+    case 'BSON':
+    case 'UUID':
+    case 'DATE':
+    case 'FLOAT16':
+    case 'INTERVAL':
+    case 'NULL':
+    case 'LIST':
+    case 'MAP':
+    case 'VARIANT':
+    case 'GEOMETRY':
+    case 'GEOGRAPHY':
       return meaning.kind;
   }
 }

@@ -1,4 +1,4 @@
-import { type ParquetField } from './schema.ts';
+import type { ParquetField } from './schema.ts';
 
 /** A schema cut down to the columns that are wanted. */
 export interface Selection {
@@ -23,8 +23,7 @@ export function selectColumns(root: ParquetField, paths: readonly string[] | und
     for (const name of found) used.add(name);
     return found.length > 0;
   };
-  const below = (field: ParquetField): boolean =>
-    wanted(field.path) || field.children.some(below);
+  const below = (field: ParquetField): boolean => wanted(field.path) || field.children.some(below);
   const cut = (field: ParquetField, all: boolean): ParquetField | undefined => {
     const whole = all || wanted(field.path) || (field.meaning?.kind === 'MAP' && below(field));
     if (field.type !== undefined) {

@@ -58,9 +58,11 @@ function trustsDeprecated({ type, meaning }: ParquetField): boolean {
   return type === 'BOOLEAN' || type === 'INT32' || type === 'INT64' || type === 'FLOAT' || type === 'DOUBLE';
 }
 
+type StoredBound = boolean | number | bigint | string | Uint8Array | undefined;
+
 /** A bound as values of the column are stored; undefined where it is none that can be trusted. */
-function storedBound(bytes: Uint8Array | undefined, { type, typeLength, meaning }: ParquetField): unknown {
-  if (bytes === undefined) return undefined;
+function storedBound(bytes: Uint8Array | undefined, { type, typeLength, meaning }: ParquetField): StoredBound {
+  if (bytes === undefined || type === undefined) return undefined;
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   const { length } = bytes;
   const unsigned = meaning?.kind === 'INTEGER' && !meaning.signed;
@@ -80,11 +82,12 @@ function storedBound(bytes: Uint8Array | undefined, { type, typeLength, meaning 
       // Decimals longer than any known precision would cost time and no more: 64 bytes hold 153 digits.
       if (meaning?.kind === 'DECIMAL') return length <= 64 ? signedInteger(bytes) : undefined;
       if (meaning?.kind === 'STRING' || meaning?.kind === 'ENUM' || meaning?.kind === 'JSON') return utf8.decode(bytes);
-      if (meaning?.kind === 'FLOAT16') return length === 2 ? orderedNumber(halfFloat(view.getUint16(0, true))) : undefined;
+      if (meaning?.kind === 'FLOAT16')
+        return length === 2 ? orderedNumber(halfFloat(view.getUint16(0, true))) : undefined;
       if (type === 'FIXED_LEN_BYTE_ARRAY' && length !== typeLength) return undefined;
       return Uint8Array.from(bytes);
     // INT96 has no order that writers agree on.
-    default:
+    case 'INT96':
       return undefined;
   }
 }

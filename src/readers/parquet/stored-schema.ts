@@ -42,7 +42,10 @@ function isByteDecimal({ type, meaning }: ParquetField): boolean {
   return meaning?.kind === 'DECIMAL' && (type === 'BYTE_ARRAY' || type === 'FIXED_LEN_BYTE_ARRAY');
 }
 
-function storedChunk(chunk: ParquetColumnChunk, field: ParquetField): FileMetaData['row_groups'][number]['columns'][number] {
+function storedChunk(
+  chunk: ParquetColumnChunk,
+  field: ParquetField,
+): FileMetaData['row_groups'][number]['columns'][number] {
   const { start, length, slack = 0, statistics, offsetIndex, columnIndex, bloomFilter } = chunk;
   const bounds = storedBounds.get(chunk);
   const nullCount = statistics?.nullCount;
@@ -64,9 +67,7 @@ function storedChunk(chunk: ParquetColumnChunk, field: ParquetField): FileMetaDa
         ? {}
         : {
             statistics: {
-              ...(bounds === undefined
-                ? {}
-                : { min_value: bounds.min as Bound, max_value: bounds.max as Bound }),
+              ...(bounds === undefined ? {} : { min_value: bounds.min as Bound, max_value: bounds.max as Bound }),
               ...(nullCount === undefined ? {} : { null_count: BigInt(nullCount) }),
             },
           }),
@@ -115,13 +116,26 @@ function storedMeaning(field: ParquetField): Pick<SchemaElement, 'converted_type
     case 'INTEGER':
       if (meaning.signed) return {};
       return { converted_type: type === 'INT64' ? 'UINT_64' : 'UINT_32' };
-    default:
+    case 'BSON':
+    case 'UUID':
+    case 'DATE':
+    case 'INTERVAL':
+    case 'NULL':
+    case 'MAP':
+    case 'GEOMETRY':
+    case 'GEOGRAPHY':
+    case 'DECIMAL':
+    case 'TIME':
+    case 'TIMESTAMP':
+    case undefined:
       return {};
   }
 }
 
 /** Below a variant hyparquet puts values together itself: there it has to know what the columns mean. */
-function variantMeaning(field: ParquetField): Pick<SchemaElement, 'converted_type' | 'logical_type' | 'scale' | 'precision'> {
+function variantMeaning(
+  field: ParquetField,
+): Pick<SchemaElement, 'converted_type' | 'logical_type' | 'scale' | 'precision'> {
   const { meaning } = field;
   switch (meaning?.kind) {
     case 'DECIMAL':
@@ -134,7 +148,20 @@ function variantMeaning(field: ParquetField): Pick<SchemaElement, 'converted_typ
       return { logical_type: { type: 'UUID' } };
     case 'LIST':
       return { converted_type: 'LIST' };
-    default:
+    case 'STRING':
+    case 'ENUM':
+    case 'JSON':
+    case 'BSON':
+    case 'FLOAT16':
+    case 'INTERVAL':
+    case 'NULL':
+    case 'MAP':
+    case 'VARIANT':
+    case 'GEOMETRY':
+    case 'GEOGRAPHY':
+    case 'TIME':
+    case 'INTEGER':
+    case undefined:
       return storedMeaning(field);
   }
 }

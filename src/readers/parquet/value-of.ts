@@ -9,8 +9,8 @@
  *   other bytes             Uint8Array, a copy
  */
 import { formatDay } from '../orc/calendar.ts';
-import type { ParquetField, ParquetTimeUnit } from './schema.ts';
 import { formatTime, Timestamp } from '../timestamp.ts';
+import type { ParquetField, ParquetTimeUnit } from './schema.ts';
 
 /** A value of a row. */
 export type ParquetValue =
@@ -81,7 +81,20 @@ export function leafConverter({ type, meaning }: ParquetField): Convert | undefi
       return (value) => uuidText(value as Uint8Array);
     case 'FLOAT16':
       return undefined;
-    default:
+    case 'STRING':
+    case 'ENUM':
+    case 'JSON':
+    case 'BSON':
+    case 'INTERVAL':
+    case 'NULL':
+    case 'LIST':
+    case 'MAP':
+    case 'VARIANT':
+    case 'GEOMETRY':
+    case 'GEOGRAPHY':
+    case 'INTEGER':
+    case undefined:
+      break;
   }
   if (type === 'INT64') return (value) => plainInteger(value as bigint);
   if (type === 'FIXED_LEN_BYTE_ARRAY' || type === 'BYTE_ARRAY') {
