@@ -144,6 +144,8 @@ function rangeStream(source: RangeSource, { start = 0, end = source.size }: Read
   });
 }
 
+const byteOrderMark = Buffer.from('\ufeff');
+
 /** Stops at a line that is too long, and takes away what parsers trip over: a byte order mark, lines of white space. */
 class LineGuard extends Transform {
   readonly #longestLine: number;
@@ -153,6 +155,8 @@ class LineGuard extends Transform {
   /** White space since the line began, held back until it is known whether anything follows. */
   #blank: Uint8Array[] = [];
   #inLine = false;
+  /** The first bytes of the content, until it is known whether they are a mark. */
+  #head: Buffer | undefined;
 
   constructor(options: { longestLine: number; start: number }) {
     super();
@@ -160,17 +164,33 @@ class LineGuard extends Transform {
     this.#start = options.start;
     this.#lineStart = options.start;
     this.#position = options.start;
+    if (options.start === 0) this.#head = Buffer.alloc(0);
   }
 
   override _transform(chunk: Buffer, _encoding: BufferEncoding, callback: (error?: Error | null) => void): void {
-    callback(this.#pass(plainBytes(chunk)));
+    if (this.#head === undefined) return void callback(this.#pass(plainBytes(chunk)));
+    // The mark may come in pieces: what has come is held until it can be told.
+    const head = Buffer.concat([this.#head, chunk]);
+    if (head.length < byteOrderMark.length) {
+      this.#head = head;
+      return void callback();
+    }
+    callback(this.#begin(head));
+  }
+
+  override _flush(callback: (error?: Error | null) => void): void {
+    callback(this.#head === undefined ? null : this.#begin(this.#head));
+  }
+
+  #begin(head: Buffer): SealpipeError | null {
+    this.#head = undefined;
+    const marked = head.subarray(0, byteOrderMark.length).equals(byteOrderMark);
+    if (marked) this.#position += byteOrderMark.length;
+    return this.#pass(plainBytes(marked ? head.subarray(byteOrderMark.length) : head));
   }
 
   /** Hands a chunk on; what it returns is why that ends. */
-  #pass(chunk: Uint8Array): SealpipeError | null {
-    const marked = this.#position === 0 && chunk[0] === 0xef && chunk[1] === 0xbb && chunk[2] === 0xbf;
-    const bytes = marked ? chunk.subarray(3) : chunk;
-    if (marked) this.#position = 3;
+  #pass(bytes: Uint8Array): SealpipeError | null {
     let kept = 0;
     let at = 0;
     while (at < bytes.length) {
