@@ -25,7 +25,7 @@ export function sameValue(actual: unknown, expected: unknown): boolean {
       )
     );
   }
-  if (typeof actual === 'string') return sameText(actual, String(expected));
+  if (typeof actual === 'string') return sameText(actual, String(expected as string | number));
   return Object.is(actual, expected) || actual === expected;
 }
 

@@ -33,7 +33,7 @@ test('a Blob view is a Blob, has a type, and streams', async () => {
   assert.ok(view instanceof Blob);
   assert.deepEqual([view.type, view.size, source.reads.length], ['text/plain', bytes.length, 0]);
   const chunks: Uint8Array[] = [];
-  for await (const chunk of view.slice(2, 9).stream()) chunks.push(chunk);
+  for await (const chunk of view.slice(2, 9).stream() as AsyncIterable<Uint8Array>) chunks.push(chunk);
   assert.equal(Buffer.concat(chunks).toString(), 'bcdefgh');
 });
 

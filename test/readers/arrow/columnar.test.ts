@@ -29,7 +29,7 @@ async function checkFacts(file: ArrowFile, facts: Readonly<Record<string, unknow
     facts['batchRows'],
   );
   assert.deepEqual(file.metadata, facts['footerCustomMetadata'] ?? {});
-  for (const [name, value] of Object.entries((facts['schemaMetadata'] ?? {}) as object)) {
+  for (const [name, value] of Object.entries(facts['schemaMetadata'] ?? {})) {
     assert.equal(file.schema.metadata[name], value);
   }
   assert.deepEqual(
