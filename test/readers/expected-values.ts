@@ -25,7 +25,9 @@ export function sameValue(actual: unknown, expected: unknown): boolean {
       )
     );
   }
-  if (typeof actual === 'string') return sameText(actual, String(expected as string | number));
+  if (typeof actual === 'string') {
+    return sameText(actual, typeof expected === 'string' ? expected : JSON.stringify(expected));
+  }
   return Object.is(actual, expected) || actual === expected;
 }
 

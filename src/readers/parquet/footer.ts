@@ -203,9 +203,10 @@ function readChunk(struct: ThriftStruct, { place, field }: { place: Place; field
   }
   const type = required(nameField(metadata, 1, parquetTypes, `the type of ${name}`), `type in ${name}`);
   if (type !== field.type) throw formatInvalid(`${name} is ${type}, the schema says ${field.type}`);
-  const path = (listField(metadata, 3, `the path of ${name}`) ?? []).map((part) =>
-    new TextDecoder().decode(part as Uint8Array),
-  );
+  const path = (listField(metadata, 3, `the path of ${name}`) ?? []).map((part) => {
+    if (part instanceof Uint8Array) return new TextDecoder().decode(part);
+    throw formatInvalid(`the path of ${name} is not made of names`);
+  });
   if (path.join('.') !== field.path) {
     throw formatInvalid(`${name} has the path ${JSON.stringify(path.join('.'))}`);
   }
@@ -247,8 +248,8 @@ function readChunk(struct: ThriftStruct, { place, field }: { place: Place; field
     path: field.path,
     type,
     codec,
-    encodings: (listField(metadata, 2, `the encodings of ${name}`) ?? []).map(
-      (number) => encodings[Number(number)] ?? `ENCODING_${Number(number)}`,
+    encodings: (listField(metadata, 2, `the encodings of ${name}`) ?? []).map((number) =>
+      typeof number === 'number' ? (encodings[number] ?? `ENCODING_${number}`) : 'UNKNOWN',
     ),
     valueCount: required(countField(metadata, 5, `the number of values of ${name}`), `number of values in ${name}`),
     start,
