@@ -124,7 +124,7 @@ export async function* readParquetRows(
       for (const task of fetch.tasks) {
         const rows = await readTask(hyparquet, { task, file, fetched, filter, signal, options });
         for (let start = 0; start < rows.length; start += batchSize) {
-          yield rows.slice(start, start + batchSize).map(convert);
+          yield converted(rows.slice(start, start + batchSize), { convert, group: task.group });
         }
       }
     }
@@ -198,6 +198,22 @@ async function mayMatch(
   };
   const { ranges } = await hyparquet.parquetScan({ file: nothing, metadata, pruningFilter: filter.filter });
   return ranges.length > 0;
+}
+
+/** Values of another type than the column's come of an encoding that it cannot have. */
+function converted(
+  rows: readonly Record<string, unknown>[],
+  { convert, group }: { convert: (row: Record<string, unknown>) => ParquetRow; group: ParquetRowGroup },
+): ParquetRow[] {
+  try {
+    return rows.map(convert);
+  } catch (cause) {
+    throw formatInvalid(
+      `row group ${group.index} holds values that are not of their column's type`,
+      group.start,
+      cause,
+    );
+  }
 }
 
 interface Reading {
