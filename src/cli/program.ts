@@ -55,6 +55,20 @@ const commands: readonly CommandEntry[] = [
     load: async () => (await import('./commands/stat.ts')).statCommand,
   },
   {
+    name: 'footer',
+    operands: '<s3://bucket/key>',
+    summary: 'schema and row groups of Parquet, ORC, Arrow',
+    group: objects,
+    load: async () => (await import('./commands/footer.ts')).footerCommand,
+  },
+  {
+    name: 'rows',
+    operands: '<s3://bucket/key>',
+    summary: 'rows of Parquet, ORC, Arrow as JSON lines',
+    group: objects,
+    load: async () => (await import('./commands/rows.ts')).rowsCommand,
+  },
+  {
     name: 'rm',
     operands: '<s3://bucket/key>',
     summary: 'delete, companions included',

@@ -3,6 +3,7 @@
  * minor version, and none is taken away or changed.
  */
 import { z } from 'zod';
+import type { JsonValue } from '../readers/orc/json.ts';
 
 /** A finished transfer in either direction. */
 export interface TransferDocument {
@@ -282,6 +283,79 @@ export const demo: z.ZodType<DemoDocument> = z
     ok: z.boolean().describe('whether every check held'),
   })
   .describe('What the demonstration did');
+
+/** Statistics of a column, values as `rows` has them. */
+export interface FooterStatistics {
+  min?: JsonValue | undefined;
+  max?: JsonValue | undefined;
+  nullCount?: number | undefined;
+  distinctCount?: number | undefined;
+}
+
+export interface FooterColumn {
+  path: string;
+  start: number;
+  length: number;
+  compression: string;
+  statistics: FooterStatistics | null;
+}
+
+/** A row group, stripe or record batch. */
+export interface FooterGroup {
+  rows: number;
+  start: number;
+  length: number;
+  columns: FooterColumn[];
+}
+
+/** What the end of a columnar file says. */
+export interface FooterDocument {
+  format: 'parquet' | 'orc' | 'arrow';
+  rows: number;
+  groups: FooterGroup[];
+  schema: string;
+  metadata: Record<string, string>;
+}
+
+const value = z.json().optional();
+
+/** `footer`. */
+export const footer: z.ZodType<FooterDocument> = z
+  .object({
+    format: z.enum(['parquet', 'orc', 'arrow']),
+    rows: count,
+    groups: z
+      .array(
+        z.object({
+          rows: count,
+          start: bytes.describe('plaintext offset'),
+          length: bytes,
+          columns: z.array(
+            z.object({
+              path: z.string().describe('names joined by dots'),
+              start: bytes.describe('plaintext offset'),
+              length: bytes,
+              compression: z.string(),
+              statistics: z
+                .object({ min: value, max: value, nullCount: count.optional(), distinctCount: count.optional() })
+                .nullable()
+                .describe('as far as the file has them; null: none'),
+            }),
+          ),
+        }),
+      )
+      .describe('row groups, stripes or record batches'),
+    schema: z.string().describe("as the format's own tools write it"),
+    metadata: strings.describe("the file's own key-value metadata"),
+  })
+  .describe('What the end of a Parquet, ORC or Arrow file says');
+
+/** `rows`: one line for each row. */
+export const rows: z.ZodType<Record<string, JsonValue>> = z
+  .record(z.string(), z.json())
+  .describe(
+    'A row by column names; one line for each. Integers beyond 2^53 and decimals are strings, timestamps ISO 8601 with nanoseconds, bytes base64',
+  );
 
 /** A line of `--progress json`. */
 export interface ProgressLine {

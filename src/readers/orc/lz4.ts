@@ -1,14 +1,24 @@
+/** How far back a match reaches at most. */
+const window = 64 * 1024;
+
 /**
  * Expands one raw LZ4 block (no frame), or returns undefined where it is malformed or would exceed `limit` bytes.
  *
  * A block does not say how long it becomes. The output starts at four times the input and doubles as bytes are
- * produced.
+ * produced. `history` is what came before it, where blocks are linked.
  */
-export function lz4Decompress(input: Uint8Array, limit: number): Uint8Array | undefined {
+export function lz4Decompress(
+  input: Uint8Array,
+  limit: number,
+  history: Uint8Array = new Uint8Array(),
+): Uint8Array | undefined {
   const end = input.length;
-  let output = new Uint8Array(Math.min(limit, Math.max(1024, end * 4)));
+  const before = Math.min(history.length, window);
+  const most = before + limit;
+  let output = new Uint8Array(before + Math.min(limit, Math.max(1024, end * 4)));
+  output.set(history.subarray(history.length - before));
   let position = 0;
-  let done = 0;
+  let done = before;
   while (position < end) {
     const token = input[position++]!;
     let size = token >>> 4;
@@ -37,7 +47,7 @@ export function lz4Decompress(input: Uint8Array, limit: number): Uint8Array | un
     else for (let index = 0; index < size; index++) output[done + index] = output[done + index - distance]!;
     done += size;
   }
-  return output.subarray(0, done);
+  return output.subarray(before, done);
 
   /** The further length bytes, each 255 but the last. */
   function extend(): number | undefined {
@@ -53,8 +63,8 @@ export function lz4Decompress(input: Uint8Array, limit: number): Uint8Array | un
   function grow(size: number): boolean {
     const needed = done + size;
     if (needed <= output.length) return true;
-    if (needed > limit) return false;
-    const larger = new Uint8Array(Math.min(limit, Math.max(needed, output.length * 2)));
+    if (needed > most) return false;
+    const larger = new Uint8Array(Math.min(most, Math.max(needed, output.length * 2)));
     larger.set(output.subarray(0, done));
     output = larger;
     return true;

@@ -1,0 +1,96 @@
+import { type AsyncBuffer, exactBuffer } from '../async-buffer.ts';
+import { type FetchedRanges, readRange } from '../orc/byte-ranges.ts';
+import type { ParquetColumnChunk, ParquetRowGroup } from './footer.ts';
+import { formatInvalid } from './format-error.ts';
+import { checkPages } from './pages.ts';
+import type { ParquetFile } from './parquet-file.ts';
+import type { ParquetField } from './schema.ts';
+import { readStruct } from './thrift.ts';
+
+/** A chunk with the field it belongs to. */
+export interface SelectedChunk {
+  readonly chunk: ParquetColumnChunk;
+  readonly field: ParquetField;
+  readonly flat: boolean;
+}
+
+/**
+ * What hyparquet reads of a row group: bytes that were fetched before, or are fetched when it asks for them, looked at
+ * before it sees them. A failure of the source is kept as it was.
+ */
+export class ChunkBuffer implements AsyncBuffer {
+  readonly byteLength: number;
+  /** What went wrong here, which hyparquet may wrap or hide. */
+  #failure: { readonly error: unknown } | undefined;
+  readonly #file: ParquetFile;
+  readonly #group: ParquetRowGroup;
+  readonly #chunks: readonly SelectedChunk[];
+  readonly #fetched: FetchedRanges;
+  readonly #signal: AbortSignal | undefined;
+
+  constructor(parts: {
+    file: ParquetFile;
+    group: ParquetRowGroup;
+    chunks: readonly SelectedChunk[];
+    fetched: FetchedRanges;
+    signal: AbortSignal | undefined;
+  }) {
+    this.#file = parts.file;
+    this.#group = parts.group;
+    this.#chunks = parts.chunks;
+    this.#fetched = parts.fetched;
+    this.#signal = parts.signal;
+    this.byteLength = parts.file.source.size;
+  }
+
+  async slice(start: number, end: number = this.byteLength): Promise<ArrayBuffer> {
+    try {
+      if (!(start >= 0 && start <= end && end <= this.#file.footerOffset)) {
+        throw formatInvalid(`its indexes point at [${start}, ${end}), outside of the data`, start);
+      }
+      const range = { start, end };
+      const bytes = this.#fetched.find(range) ?? (await readRange(this.#file.source, range, { signal: this.#signal }));
+      this.#check(bytes, start);
+      return exactBuffer(bytes);
+    } catch (error) {
+      this.#failure ??= { error };
+      throw error;
+    }
+  }
+
+  /** Throws what a slice failed with, as it was. */
+  throwIfFailed(): void {
+    if (this.#failure !== undefined) throw this.#failure.error;
+  }
+
+  #check(bytes: Uint8Array, start: number): void {
+    const end = start + bytes.length;
+    const within = (range: { start: number; end: number } | undefined): range is { start: number; end: number } =>
+      range !== undefined && range.start >= start && range.end <= end;
+    for (const { chunk, field, flat } of this.#chunks) {
+      const first = Math.max(start, chunk.start);
+      const chunkEnd = chunk.start + chunk.length + (chunk.slack ?? 0);
+      const last = Math.min(end, chunkEnd);
+      if (first < last) {
+        checkPages(bytes.subarray(first - start, last - start), {
+          chunk,
+          field,
+          flat,
+          offset: first,
+          rowCount: this.#group.rowCount,
+          whole: first === chunk.start && last === chunkEnd,
+        });
+      }
+      const { columnIndex, offsetIndex, bloomFilter } = chunk;
+      const bloom =
+        bloomFilter?.length === undefined
+          ? undefined
+          : { start: bloomFilter.start, end: bloomFilter.start + bloomFilter.length };
+      for (const range of [columnIndex, offsetIndex, bloom]) {
+        if (within(range)) {
+          readStruct(bytes.subarray(range.start - start, range.end - start), { offset: range.start });
+        }
+      }
+    }
+  }
+}

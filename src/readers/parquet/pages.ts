@@ -1,0 +1,122 @@
+/**
+ * Looks at the headers of the pages in what was fetched of a column chunk, before anything is decoded: hyparquet
+ * allocates what they claim.
+ */
+import { booleanField, countField, required, structField } from './fields.ts';
+import type { ParquetColumnChunk } from './footer.ts';
+import { formatInvalid, formatUnsupported } from './format-error.ts';
+import type { ParquetField } from './schema.ts';
+import { readStruct, type ThriftStruct } from './thrift.ts';
+
+/** Pages that claim to expand beyond this are refused; those of honest writers have 1 MiB, or a few. */
+const largestPage = 256 * 1024 * 1024;
+
+/** Values of one page beyond this are refused: a run length can claim billions of them in a few bytes. */
+const mostValues = 2 ** 24;
+
+/** Bits a value takes at least when it is stored as it is. */
+const leastBits: Readonly<Record<string, number>> = {
+  BOOLEAN: 1,
+  INT32: 32,
+  INT64: 64,
+  INT96: 96,
+  FLOAT: 32,
+  DOUBLE: 64,
+  BYTE_ARRAY: 32,
+  FIXED_LEN_BYTE_ARRAY: 0,
+};
+
+export interface PageSpan {
+  readonly chunk: ParquetColumnChunk;
+  readonly field: ParquetField;
+  /** Rows of the row group. */
+  readonly rowCount: number;
+  /** File offset of the first byte. */
+  readonly offset: number;
+  /** Whether the bytes are those of the whole chunk: then they have to hold all its values. */
+  readonly whole: boolean;
+  /** Whether the column is a value of the row itself: then it has one for each row. */
+  readonly flat: boolean;
+}
+
+/** @throws SealpipeError FORMAT_INVALID */
+export function checkPages(bytes: Uint8Array, span: PageSpan): void {
+  const { chunk, offset, whole, flat, rowCount } = span;
+  let values = 0;
+  let position = 0;
+  while (position < bytes.length && values < chunk.valueCount) {
+    const { struct, end } = readStruct(bytes, { start: position, offset });
+    const at = offset + position;
+    const stored = required(countField(struct, 3, 'the size of a page'), 'size in a page header');
+    const expanded = required(countField(struct, 2, 'the expanded size of a page'), 'expanded size in a page header');
+    if (stored > bytes.length - end) {
+      throw formatInvalid(`a page of ${chunk.path} claims ${stored} bytes where ${bytes.length - end} are left`, at);
+    }
+    if (expanded > largestPage) {
+      throw formatUnsupported(
+        `a page of ${chunk.path} claims to expand to ${expanded} bytes, above ${largestPage}`,
+        at,
+      );
+    }
+    if (chunk.codec === 'UNCOMPRESSED' && expanded > stored) {
+      throw formatInvalid(`a page of ${chunk.path} has ${stored} bytes and claims ${expanded}`, at);
+    }
+    values += valuesOfPage(struct, { span, at, stored, expanded });
+    position = end + stored;
+  }
+  if (!whole) return;
+  if (values !== chunk.valueCount || (flat && values !== rowCount)) {
+    throw formatInvalid(
+      `${chunk.path} has ${values} values in its pages, ${flat ? rowCount : chunk.valueCount} were expected`,
+      offset,
+    );
+  }
+}
+
+function valuesOfPage(
+  struct: ThriftStruct,
+  page: { span: PageSpan; at: number; stored: number; expanded: number },
+): number {
+  const { span, at, stored, expanded } = page;
+  const { path } = span.chunk;
+  const first = structField(struct, 5, 'a data page header');
+  const second = structField(struct, 8, 'a data page header');
+  const dictionary = structField(struct, 7, 'a dictionary page header');
+  const type = required(countField(struct, 1, 'the type of a page'), 'type in a page header');
+  const header = type === 0 ? first : type === 3 ? second : type === 2 ? dictionary : undefined;
+  if (header === undefined) throw formatInvalid(`a page of ${path} of type ${type} has no header of that type`, at);
+  const count = required(countField(header, 1, 'the values of a page'), 'number of values in a page header');
+  if (count > mostValues) throw formatUnsupported(`a page of ${path} claims ${count} values, above ${mostValues}`, at);
+  const bits =
+    span.field.type === 'FIXED_LEN_BYTE_ARRAY' ? (span.field.typeLength ?? 0) * 8 : leastBits[span.field.type!]!;
+  const fitting = (values: number, room: number): void => {
+    if (values * bits > room * 8) throw formatInvalid(`a page of ${path} claims ${values} values in ${room} bytes`, at);
+  };
+  if (type === 2) {
+    // Dictionaries are stored plain.
+    fitting(count, expanded);
+    return 0;
+  }
+  if (type === 3) {
+    const nulls = countField(header, 2, 'the nulls of a page') ?? 0;
+    const levels =
+      (countField(header, 5, 'the definition levels of a page') ?? 0) +
+      (countField(header, 6, 'the repetition levels of a page') ?? 0);
+    booleanField(header, 7, 'is_compressed');
+    const rows = required(countField(header, 3, 'the rows of a page'), 'number of rows in a page header');
+    if (nulls > count || rows > count || levels > stored || levels > expanded) {
+      throw formatInvalid(
+        `a page of ${path} claims ${count} values with ${nulls} nulls in ${rows} rows, and ${levels} bytes of levels of ${stored}`,
+        at,
+      );
+    }
+    if (countField(header, 4, 'the encoding of a page') === 0) fitting(count - nulls, expanded - levels);
+  } else if (
+    span.flat &&
+    span.field.repetition === 'REQUIRED' &&
+    countField(header, 2, 'the encoding of a page') === 0
+  ) {
+    fitting(count, expanded);
+  }
+  return count;
+}
