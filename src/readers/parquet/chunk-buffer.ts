@@ -1,5 +1,6 @@
 import { type AsyncBuffer, exactBuffer } from '../async-buffer.ts';
 import { type FetchedRanges, readRange } from '../orc/byte-ranges.ts';
+import { ExpandedPages } from './codecs.ts';
 import type { ParquetColumnChunk, ParquetRowGroup } from './footer.ts';
 import { formatInvalid } from './format-error.ts';
 import { checkPages } from './pages.ts';
@@ -12,6 +13,8 @@ export interface SelectedChunk {
   readonly chunk: ParquetColumnChunk;
   readonly field: ParquetField;
   readonly flat: boolean;
+  readonly maxRepetition: number;
+  readonly maxDefinition: number;
 }
 
 /**
@@ -20,6 +23,8 @@ export interface SelectedChunk {
  */
 export class ChunkBuffer implements AsyncBuffer {
   readonly byteLength: number;
+  /** What was expanded to be looked at. */
+  readonly pages: ExpandedPages = new ExpandedPages();
   /** What went wrong here, which hyparquet may wrap or hide. */
   #failure: { readonly error: unknown } | undefined;
   readonly #file: ParquetFile;
@@ -43,19 +48,23 @@ export class ChunkBuffer implements AsyncBuffer {
     this.byteLength = parts.file.source.size;
   }
 
-  async slice(start: number, end: number = this.byteLength): Promise<ArrayBuffer> {
-    try {
-      if (!(start >= 0 && start <= end && end <= this.#file.footerOffset)) {
-        throw formatInvalid(`its indexes point at [${start}, ${end}), outside of the data`, start);
-      }
-      const range = { start, end };
-      const bytes = this.#fetched.find(range) ?? (await readRange(this.#file.source, range, { signal: this.#signal }));
-      this.#check(bytes, start);
-      return exactBuffer(bytes);
-    } catch (error) {
+  slice(start: number, end: number = this.byteLength): Promise<ArrayBuffer> {
+    const bytes = this.#slice({ start, end });
+    // hyparquet asks for some bytes before it looks at others: what it then never waits for must not end the process.
+    bytes.catch((error: unknown) => {
       this.#failure ??= { error };
-      throw error;
+    });
+    return bytes;
+  }
+
+  async #slice({ start, end }: { start: number; end: number }): Promise<ArrayBuffer> {
+    if (!(start >= 0 && start <= end && end <= this.#file.footerOffset)) {
+      throw formatInvalid(`its indexes point at [${start}, ${end}), outside of the data`, start);
     }
+    const range = { start, end };
+    const bytes = this.#fetched.find(range) ?? (await readRange(this.#file.source, range, { signal: this.#signal }));
+    this.#check(bytes, start);
+    return exactBuffer(bytes);
   }
 
   /** Throws what a slice failed with, as it was. */
@@ -67,15 +76,15 @@ export class ChunkBuffer implements AsyncBuffer {
     const end = start + bytes.length;
     const within = (range: { start: number; end: number } | undefined): range is { start: number; end: number } =>
       range !== undefined && range.start >= start && range.end <= end;
-    for (const { chunk, field, flat } of this.#chunks) {
+    for (const selected of this.#chunks) {
+      const { chunk } = selected;
       const first = Math.max(start, chunk.start);
       const chunkEnd = chunk.start + chunk.length + (chunk.slack ?? 0);
       const last = Math.min(end, chunkEnd);
       if (first < last) {
         checkPages(bytes.subarray(first - start, last - start), {
-          chunk,
-          field,
-          flat,
+          ...selected,
+          pages: this.pages,
           offset: first,
           rowCount: this.#group.rowCount,
           whole: first === chunk.start && last === chunkEnd,

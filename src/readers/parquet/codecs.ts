@@ -26,27 +26,51 @@ const expanders: Readonly<Record<Exclude<ParquetCodec, 'UNCOMPRESSED' | 'LZO'>, 
 };
 
 /**
- * The decompressors by codec, as hyparquet takes them. A page's claimed length is the limit of what it becomes; output
- * grows as it is made.
+ * Expands a page. Its claimed length is the limit of what it becomes; output grows as it is made.
+ *
+ * @throws SealpipeError FORMAT_INVALID
  */
-export const decompressors: Readonly<Record<string, (input: Uint8Array, length: number) => Uint8Array>> =
-  Object.fromEntries(
-    Object.entries(expanders).map(([codec, expand]) => [
-      codec,
-      (input: Uint8Array, length: number): Uint8Array => {
-        // A page of no values may have no bytes at all, not even those of an empty stream.
-        if (length === 0) return new Uint8Array();
-        let output: Uint8Array | undefined;
-        try {
-          output = expand(input, length);
-        } catch (cause) {
-          throw formatInvalid(`a ${codec} page does not expand to ${length} bytes`, undefined, cause);
-        }
-        if (output?.length !== length) throw formatInvalid(`a ${codec} page does not expand to ${length} bytes`);
-        return plainBytes(output);
-      },
-    ]),
-  );
+export function expandPage(codec: ParquetCodec, input: Uint8Array, length: number): Uint8Array {
+  if (codec === 'UNCOMPRESSED' || codec === 'LZO') return input;
+  // A page of no values may have no bytes at all, not even those of an empty stream.
+  if (length === 0) return new Uint8Array();
+  let output: Uint8Array | undefined;
+  try {
+    output = expanders[codec](input, length);
+  } catch (cause) {
+    throw formatInvalid(`a ${codec} page does not expand to ${length} bytes`, undefined, cause);
+  }
+  if (output?.length !== length) throw formatInvalid(`a ${codec} page does not expand to ${length} bytes`);
+  return plainBytes(output);
+}
+
+/** Pages that were expanded to be looked at, kept until hyparquet asks for the same. */
+export class ExpandedPages {
+  readonly #pages = new Map<number, { readonly input: Uint8Array; readonly output: Uint8Array }[]>();
+
+  add(input: Uint8Array, output: Uint8Array): void {
+    const pages = this.#pages.get(input.length);
+    if (pages === undefined) this.#pages.set(input.length, [{ input, output }]);
+    else pages.push({ input, output });
+  }
+
+  /** The decompressors by codec, as hyparquet takes them. */
+  get decompressors(): Readonly<Record<string, (input: Uint8Array, length: number) => Uint8Array>> {
+    return Object.fromEntries(
+      (Object.keys(expanders) as (keyof typeof expanders)[]).map((codec) => [
+        codec,
+        (input: Uint8Array, length: number): Uint8Array => this.#take(input) ?? expandPage(codec, input, length),
+      ]),
+    );
+  }
+
+  /** By content: hyparquet copies what it was given. */
+  #take(input: Uint8Array): Uint8Array | undefined {
+    const pages = this.#pages.get(input.length) ?? [];
+    const index = pages.findIndex((page) => Buffer.compare(page.input, input) === 0);
+    return index < 0 ? undefined : pages.splice(index, 1)[0]!.output;
+  }
+}
 
 /** Hadoop's framing: big-endian sizes of what comes out and of what follows, then a bare block, repeated. */
 function hadoopLz4(input: Uint8Array, limit: number): Uint8Array | undefined {

@@ -2,9 +2,12 @@
  * Looks at the headers of the pages in what was fetched of a column chunk, before anything is decoded: hyparquet
  * allocates what they claim.
  */
+
+import { type ExpandedPages, expandPage } from './codecs.ts';
 import { booleanField, countField, required, structField } from './fields.ts';
 import type { ParquetColumnChunk } from './footer.ts';
 import { formatInvalid, formatUnsupported } from './format-error.ts';
+import { checkLevels, checkRuns, checkValues, type RunPlan } from './runs.ts';
 import type { ParquetField } from './schema.ts';
 import { readStruct, type ThriftStruct } from './thrift.ts';
 
@@ -37,9 +40,14 @@ export interface PageSpan {
   readonly whole: boolean;
   /** Whether the column is a value of the row itself: then it has one for each row. */
   readonly flat: boolean;
+  /** The most that levels of the column can be. */
+  readonly maxRepetition: number;
+  readonly maxDefinition: number;
+  /** Takes what had to be expanded. */
+  readonly pages: ExpandedPages;
 }
 
-/** @throws SealpipeError FORMAT_INVALID */
+/** @throws SealpipeError FORMAT_INVALID, FORMAT_UNSUPPORTED */
 export function checkPages(bytes: Uint8Array, span: PageSpan): void {
   const { chunk, offset, whole, flat, rowCount } = span;
   let values = 0;
@@ -61,7 +69,9 @@ export function checkPages(bytes: Uint8Array, span: PageSpan): void {
     if (chunk.codec === 'UNCOMPRESSED' && expanded > stored) {
       throw formatInvalid(`a page of ${chunk.path} has ${stored} bytes and claims ${expanded}`, at);
     }
-    values += valuesOfPage(struct, { span, at, stored, expanded });
+    const page = { span, at, stored, expanded };
+    values += valuesOfPage(struct, page);
+    checkPageRuns(bytes.subarray(end, end + stored), { ...page, struct });
     position = end + stored;
   }
   if (!whole) return;
@@ -98,10 +108,11 @@ function valuesOfPage(
     return 0;
   }
   if (type === 3) {
-    const nulls = countField(header, 2, 'the nulls of a page') ?? 0;
-    const levels =
-      (countField(header, 5, 'the definition levels of a page') ?? 0) +
-      (countField(header, 6, 'the repetition levels of a page') ?? 0);
+    // Absent, each of these would be taken as it comes.
+    const own = (number: number, what: string): number =>
+      required(countField(header, number, `the ${what} of a page`), `${what} in a page header`);
+    const nulls = own(2, 'number of nulls');
+    const levels = own(5, 'definition levels') + own(6, 'repetition levels');
     booleanField(header, 7, 'is_compressed');
     const rows = required(countField(header, 3, 'the rows of a page'), 'number of rows in a page header');
     if (nulls > count || rows > count || levels > stored || levels > expanded) {
@@ -119,4 +130,40 @@ function valuesOfPage(
     fitting(count, expanded);
   }
   return count;
+}
+
+/** Looks at the runs of a data page, which is expanded for it where it is compressed. */
+function checkPageRuns(
+  content: Uint8Array,
+  page: { struct: ThriftStruct; span: PageSpan; at: number; stored: number; expanded: number },
+): void {
+  const { struct, span, at, stored, expanded } = page;
+  const { chunk, maxRepetition, maxDefinition, pages } = span;
+  const type = countField(struct, 1, 'the type of a page');
+  const second = type === 3;
+  const header = structField(struct, second ? 8 : 5, 'a data page header');
+  if (type === 2 || header === undefined) return;
+  const encoding = countField(header, second ? 4 : 2, 'the encoding of a page');
+  const indices = encoding === 2 || encoding === 8 || (encoding === 3 && chunk.type !== 'BOOLEAN');
+  const values = encoding === 3 && chunk.type === 'BOOLEAN' ? 'booleans' : indices ? 'indices' : 'other';
+  const valueCount = countField(header, 1, 'the values of a page') ?? 0;
+  const plan: RunPlan = { path: chunk.path, at, valueCount, maxRepetition, maxDefinition, values };
+  const expand = (input: Uint8Array, length: number): Uint8Array => {
+    if (chunk.codec === 'UNCOMPRESSED') return input;
+    const output = expandPage(chunk.codec, input, length);
+    pages.add(input, output);
+    return output;
+  };
+  if (!second) {
+    if (maxRepetition > 0 || maxDefinition > 0 || values !== 'other') checkRuns(expand(content, expanded), plan);
+    return;
+  }
+  const repetitionBytes = countField(header, 6, 'the repetition levels of a page') ?? 0;
+  const levels = repetitionBytes + (countField(header, 5, 'the definition levels of a page') ?? 0);
+  checkLevels(content, { most: maxRepetition, plan });
+  checkLevels(content.subarray(repetitionBytes), { most: maxDefinition, plan });
+  if (values === 'other' || stored === levels) return;
+  const compressed = booleanField(header, 7, 'is_compressed') ?? true;
+  const rest = content.subarray(levels);
+  checkValues(compressed ? expand(rest, expanded - levels) : rest, { position: 0, plan });
 }

@@ -5,13 +5,12 @@ import { type ByteRange, FetchedRanges, type RequestLimits } from '../orc/byte-r
 import { formatDay } from '../orc/calendar.ts';
 import { Timestamp } from '../timestamp.ts';
 import { ChunkBuffer, type SelectedChunk } from './chunk-buffer.ts';
-import { decompressors } from './codecs.ts';
 import { type ParquetFilter, type StoredFilter, storedFilter } from './filter.ts';
 import type { ParquetRowGroup } from './footer.ts';
 import { formatInvalid, formatUnsupported } from './format-error.ts';
 import type { ParquetFile } from './parquet-file.ts';
 import { type ParquetRow, rowConverter } from './row-of.ts';
-import { leavesOf } from './schema.ts';
+import { leavesOf, levelsOf } from './schema.ts';
 import { type Selection, selectColumns } from './selection.ts';
 import { storedMetadata } from './stored-schema.ts';
 import { signedInteger } from './value-of.ts';
@@ -141,6 +140,7 @@ function planTasks(file: ParquetFile, options: ReadParquetOptions & { selection:
   if (unknown !== undefined) throw new RangeError(`row group ${unknown} was asked for, the file has ${groups.length}`);
   if (!(rowStart >= 0 && rowEnd >= rowStart)) throw new RangeError(`rows [${rowStart}, ${rowEnd}) were asked for`);
   const fields = leavesOf(selection.root);
+  const levels = levelsOf(selection.root);
   const tasks: Task[] = [];
   let first = 0;
   for (const group of groups) {
@@ -155,7 +155,7 @@ function planTasks(file: ParquetFile, options: ReadParquetOptions & { selection:
       if (chunk.codec === 'LZO') throw formatUnsupported(`${where} is compressed with LZO`);
       if (chunk.filePath !== undefined) throw formatUnsupported(`${where} lies in another file`);
       const flat = !chunk.path.includes('.') && field.repetition !== 'REPEATED';
-      return { chunk, field, flat };
+      return { chunk, field, flat, ...levels[position]! };
     });
     tasks.push({ group, chunks, rowStart: from, rowEnd: to, metadata: storedMetadata(group, selection) });
   }
@@ -230,17 +230,19 @@ async function readTask(
   { task, file, fetched, filter, signal, options }: Reading,
 ): Promise<Record<string, unknown>[]> {
   const { group, chunks, metadata, rowStart, rowEnd } = task;
-  const columns = metadata.schema[0]?.num_children ?? 0;
+  // Named even where it is all of them: else it takes chunks to lie in the order of the schema.
+  const columns = [...new Set(chunks.map(({ chunk }) => chunk.path.split('.')[0]!))];
   // A selection of nothing still has as many rows.
-  if (columns === 0) return Array.from({ length: rowEnd - rowStart }, () => ({}));
+  if (columns.length === 0) return Array.from({ length: rowEnd - rowStart }, () => ({}));
   const buffer = new ChunkBuffer({ file, group, chunks, fetched, signal });
   try {
     return await hyparquet.parquetReadObjects({
       file: buffer,
       metadata,
+      columns,
       rowStart,
       rowEnd,
-      compressors: decompressors,
+      compressors: buffer.pages.decompressors,
       parsers,
       utf8: false,
       ...(filter === undefined ? {} : { filter: filter.filter }),

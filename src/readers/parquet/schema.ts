@@ -282,6 +282,18 @@ export function leavesOf(field: ParquetField): ParquetField[] {
   return field.type === undefined ? field.children.flatMap(leavesOf) : [field];
 }
 
+/** The most that the levels of each leaf can be: how often something on the way to it is repeated, or may be absent. */
+export function levelsOf(root: ParquetField): { maxRepetition: number; maxDefinition: number }[] {
+  const below = (field: ParquetField, maxRepetition: number, maxDefinition: number): ReturnType<typeof levelsOf> =>
+    field.children.flatMap((child) => {
+      const repetition = maxRepetition + (child.repetition === 'REPEATED' ? 1 : 0);
+      const definition = maxDefinition + (child.repetition === 'REQUIRED' ? 0 : 1);
+      if (child.type === undefined) return below(child, repetition, definition);
+      return [{ maxRepetition: repetition, maxDefinition: definition }];
+    });
+  return below(root, 0, 0);
+}
+
 /** The schema as Parquet's own tools write it: `message name { required int64 id; … }`. */
 export function formatParquetSchema(root: ParquetField): string {
   const line = (field: ParquetField, indent: string): string => {

@@ -205,6 +205,15 @@ test('a failure of the source is handed on as it is', async () => {
   );
 });
 
+test('a run that claims more values than its page has is refused, and not written out', async () => {
+  // Two bytes of the levels of st.x, found by altering at random: 44 million values in the place of 400.
+  const altered = nested.slice();
+  altered[5108] = 0o314;
+  const started = performance.now();
+  await assert.rejects(rowsOf(altered), { code: 'ERR_SEALPIPE_FORMAT_INVALID' });
+  assert.ok(performance.now() - started < 5000);
+});
+
 test('whatever single byte is altered, reading ends, in rows or in a coded error', async () => {
   const bytes = flat.slice();
   await fc.assert(
