@@ -91,7 +91,8 @@ class Opening {
   readonly #address: ObjectAddress;
   readonly #options: OpenOptions;
   readonly #abort = new AbortController();
-  readonly #index: PendingSegmentIndex | undefined;
+  readonly #startIndex: StartSegmentIndex | undefined;
+  #index: PendingSegmentIndex | undefined;
   #resolved = false;
   /** Stored bytes that are asked for. */
   readonly #suffix: number;
@@ -108,12 +109,9 @@ class Opening {
     this.#address = address;
     this.#options = options;
     const { authenticate = 'required', tail = defaultTail } = options;
-    this.#index =
-      authenticate === 'never'
-        ? undefined
-        : startIndex?.({ client: setting.client, address, signal: this.#abort.signal });
+    this.#startIndex = authenticate === 'never' ? undefined : startIndex;
     // Of CBC the last two blocks are needed to know the length.
-    this.#suffix = Math.max(tail, blockLength) + (this.#index === undefined ? 0 : expectedSegment) + tagLength;
+    this.#suffix = Math.max(tail, blockLength) + (this.#startIndex === undefined ? 0 : expectedSegment) + tagLength;
   }
 
   async run(): Promise<EncryptedObject> {
@@ -149,6 +147,11 @@ class Opening {
     } catch (error) {
       discardAnswer(answer);
       throw error;
+    }
+    // Beside the tail's bytes and KMS. Not beside the first GET: an object that fits into its tail needs no index.
+    if (range.start > 0 && envelope?.suite.authenticated === true) {
+      const { client } = this.#setting;
+      this.#index = this.#startIndex?.({ client, address: this.#address, signal: this.#abort.signal });
     }
     const stored: StoredObject = {
       client: this.#setting.client,

@@ -2,7 +2,7 @@
  * The seam between random access and the segment index: what a reader of ranges has to know of an index, and nothing of how
  * one is laid out, fetched or computed.
  *
- *   open ──► StartSegmentIndex(request)      the index is asked for beside the object's first GET
+ *   open ──► StartSegmentIndex(request)      the index is asked for while the tail arrives
  *        ──► pending.derive                  what keys to derive when the data key is unwrapped
  *        ──► pending.resolve(object)         once envelope, length and keys are known: is there a usable index?
  *   read ──► verifier.verify(segments)       before a byte of those segments is decrypted

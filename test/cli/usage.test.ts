@@ -42,8 +42,6 @@ describe('usage', { concurrency: 3 }, () => {
         assert.match(help, /\nOutput:\n/);
         assert.match(help, /\nExamples:\n/);
         assert.match(help, /Exit status:/);
-        // Options of features that are not there yet are not shown.
-        assert.doesNotMatch(help, /--segment-index/);
       });
     }
     for (const [index, [name, schema]] of known.entries()) {
