@@ -4,6 +4,7 @@ import { type Envelope, userMetadata } from '../format/envelope.ts';
 import { type PlaintextLength, plaintextLength } from '../format/lengths.ts';
 import type { StringMap } from '../format/string-map.ts';
 import { s3Failure } from '../retry/s3-failure.ts';
+import { answerTimeout, withDeadline } from '../retry/send-deadline.ts';
 import { describeFailure } from '../service-failure.ts';
 import { probeCbcLength } from './exact-length.ts';
 import { readObjectEnvelope, refusePlaintext } from './object-envelope.ts';
@@ -52,11 +53,14 @@ export async function headObject(
   { exact = false, encryptionContext, signal }: HeadOptions = {},
 ): Promise<HeadResult> {
   assertAddress(params);
-  const answer = await setting.client
-    .send(new HeadObjectCommand(params), { ...(signal && { abortSignal: signal }) })
-    .catch(async (cause: unknown) => {
-      throw await headFailure(setting, params, cause);
-    });
+  const command = new HeadObjectCommand(params);
+  const answer = await withDeadline((abortSignal) => setting.client.send(command, { abortSignal }), {
+    timeout: answerTimeout,
+    signal,
+    what: `HeadObject of s3://${params.Bucket}/${params.Key}`,
+  }).catch(async (cause: unknown) => {
+    throw await headFailure(setting, params, cause);
+  });
   const head = await describeHead(setting, params, answer, { signal });
   const { envelope, storedSize } = head;
   if (!exact || head.exact || envelope === undefined) return head;

@@ -4,6 +4,7 @@ import { defaultInstructionSuffix } from '../format/envelope.ts';
 import { assumedGcmLength } from '../format/lengths.ts';
 import type { StringMap } from '../format/string-map.ts';
 import { s3Failure } from '../retry/s3-failure.ts';
+import { answerTimeout, withDeadline } from '../retry/send-deadline.ts';
 import { CompanionFilter } from './companion-filter.ts';
 import { listExactly } from './list-exactly.ts';
 import type { ObjectSetting } from './object-setting.ts';
@@ -97,7 +98,12 @@ export async function* listEntries(
   let token: string | undefined;
   do {
     const command = new ListObjectsV2Command({ ...params, ContinuationToken: token });
-    const page = await client.send(command, { ...(signal && { abortSignal: signal }) }).catch((cause: unknown) => {
+    const what = `ListObjectsV2 of s3://${params.Bucket}/${params.Prefix ?? ''}`;
+    const page = await withDeadline((abortSignal) => client.send(command, { abortSignal }), {
+      timeout: answerTimeout,
+      signal,
+      what,
+    }).catch((cause: unknown) => {
       throw s3Failure(cause, { operation: 'ListObjectsV2', bucket: params.Bucket });
     });
     for (const { Prefix } of page.CommonPrefixes ?? []) if (Prefix !== undefined) yield { prefix: Prefix };

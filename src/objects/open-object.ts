@@ -11,6 +11,7 @@ import { type AccessPolicy, accessPolicies } from '../readers/read-ahead.ts';
 import type { PendingSegmentIndex, StartSegmentIndex } from '../readers/segment-verifier.ts';
 import { throwIfAborted } from '../retry/retry-sends.ts';
 import { s3Failure } from '../retry/s3-failure.ts';
+import { answerTimeout, withDeadline } from '../retry/send-deadline.ts';
 import { withoutResponseChecksum } from '../s3-command.ts';
 import { describeFailure } from '../service-failure.ts';
 import { type AuthenticateRule, type Authentication, EncryptedObject } from './encrypted-object.ts';
@@ -182,10 +183,15 @@ class Opening {
   async #requestTail(): Promise<GetObjectCommandOutput> {
     const { client } = this.#setting;
     const Range = `bytes=-${this.#suffix}`;
-    const send = (input: { Range?: string }): Promise<GetObjectCommandOutput> =>
-      client.send(withoutResponseChecksum(new GetObjectCommand({ ...this.#params, ...input })), {
-        abortSignal: this.#abort.signal,
+    const { Bucket, Key } = this.#address;
+    const send = (input: { Range?: string }): Promise<GetObjectCommandOutput> => {
+      const command = withoutResponseChecksum(new GetObjectCommand({ ...this.#params, ...input }));
+      return withDeadline((abortSignal) => client.send(command, { abortSignal }), {
+        timeout: this.#options.idleTimeout ?? answerTimeout,
+        signal: this.#abort.signal,
+        what: `GetObject of s3://${Bucket}/${Key}`,
       });
+    };
     try {
       return await send({ Range }).catch((cause: unknown) => {
         // No range lies within an object of no bytes (DECISIONS section 7).
@@ -193,7 +199,7 @@ class Opening {
         throw cause;
       });
     } catch (cause) {
-      throw s3Failure(cause, { operation: 'GetObject', bucket: this.#address.Bucket, key: this.#address.Key });
+      throw s3Failure(cause, { operation: 'GetObject', bucket: Bucket, key: Key });
     }
   }
 
