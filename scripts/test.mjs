@@ -5,6 +5,7 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 
 const root = join(import.meta.dirname, '..');
@@ -38,7 +39,9 @@ const files = (parts.length === 0 ? [''] : parts).flatMap((part) => {
   return found;
 });
 const node = process.env.SEALPIPE_TEST_NODE ?? process.execPath;
-const options = ['--test', '--test-reporter=spec', '--enable-source-maps', '--no-warnings=ExperimentalWarning'];
+// Node's own default leaves a core free, which on two cores is half of them.
+const concurrency = `--test-concurrency=${Math.max(2, availableParallelism())}`;
+const options = ['--test', concurrency, '--test-reporter=spec', '--enable-source-maps', '--no-warnings=ExperimentalWarning'];
 const { status, signal } = spawnSync(node, [...options, ...files.sort()], { stdio: 'inherit', cwd: root });
 if (signal) throw new Error(`the test run was ended by ${signal}`);
 process.exit(status ?? 1);

@@ -6,6 +6,7 @@ import { type CipherGCM, createCipheriv, createDecipheriv, type Decipher, type D
 import { SealpipeError } from '../errors.ts';
 import { maxPlaintextLength } from '../format/suites.ts';
 import type { ContentKey } from './content-key.ts';
+import { steadyAllocator } from './steady-allocator.ts';
 
 /** Most bytes that are handed to OpenSSL at once: 64 to 256 KiB is where its throughput peaks; whole parts take half as long again. */
 export const sliceLength: number = 256 * 1024;
@@ -27,6 +28,7 @@ export class ContentEncryptor {
 
   constructor({ suite, key, iv, aad }: ContentKey) {
     if (!suite.authenticated) throw new Error('internal error: CBC is never written');
+    steadyAllocator();
     this.#cipher = createCipheriv('aes-256-gcm', key, iv, { authTagLength: 16 });
     if (aad.length > 0) this.#cipher.setAAD(aad);
   }
@@ -78,6 +80,7 @@ export interface ContentDecryptor {
  * @param storedLength bytes of the stored object, where known: nothing has to be kept back or copied then
  */
 export function createContentDecryptor(contentKey: ContentKey, storedLength?: number): ContentDecryptor {
+  steadyAllocator();
   return new (contentKey.suite.authenticated ? GcmDecryptor : CbcDecryptor)(contentKey, storedLength);
 }
 

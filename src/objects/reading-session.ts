@@ -7,6 +7,7 @@ import { type ContentKey, wipe } from '../crypto/content-key.ts';
 import { copyOf } from '../crypto/field.ts';
 import { handOver } from '../crypto/secret-memory.ts';
 import { MessageSecrets } from '../crypto/segment.ts';
+import { steadyAllocator } from '../crypto/steady-allocator.ts';
 import { SealpipeError } from '../errors.ts';
 import { OrderedFold } from '../multipart/ordered-fold.ts';
 import { answerFailure, signByClient } from '../multipart/request-signer.ts';
@@ -50,6 +51,7 @@ export class ReadingSession {
 
   constructor(options: ReadingSessionOptions) {
     const { contentKey, workers, target, inFlight } = options;
+    steadyAllocator();
     this.#options = options;
     this.#workers = workers === 0 ? [new InlineWorker()] : takeWorkers(workers);
     this.#secrets = new MessageSecrets(contentKey);
