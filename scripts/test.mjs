@@ -41,7 +41,13 @@ const files = (parts.length === 0 ? [''] : parts).flatMap((part) => {
 const node = process.env.SEALPIPE_TEST_NODE ?? process.execPath;
 // Node's own default leaves a core free, which on two cores is half of them.
 const concurrency = `--test-concurrency=${Math.max(2, availableParallelism())}`;
-const options = ['--test', concurrency, '--test-reporter=spec', '--enable-source-maps', '--no-warnings=ExperimentalWarning'];
+const options = [
+  '--test',
+  concurrency,
+  '--test-reporter=spec',
+  '--enable-source-maps',
+  '--no-warnings=ExperimentalWarning',
+];
 const { status, signal } = spawnSync(node, [...options, ...files.sort()], { stdio: 'inherit', cwd: root });
 if (signal) throw new Error(`the test run was ended by ${signal}`);
 process.exit(status ?? 1);
