@@ -257,6 +257,8 @@ export class ParallelParts implements PartProducer {
     let z: FieldElement;
     try {
       sealed = await worker.run<SealOutcome>(task);
+      // Closing has overwritten Z: a journal must never say of this part that its Z were zero.
+      this.#throwIfClosed();
       z = copyOf(place);
     } finally {
       place.fill(0);
@@ -314,9 +316,13 @@ export class ParallelParts implements PartProducer {
   }
 
   #leastLoaded(): SealWorker {
-    if (this.#closed) throw new SealpipeError('ABORTED', 'the upload has ended');
+    this.#throwIfClosed();
     if (this.#workers.length === 0) this.#open();
     return this.#workers.reduce((least, worker) => (worker.load < least.load ? worker : least));
+  }
+
+  #throwIfClosed(): void {
+    if (this.#closed) throw new SealpipeError('ABORTED', 'the upload has ended');
   }
 
   #open(): void {
