@@ -1,12 +1,12 @@
 import { SealpipeError } from '../errors.ts';
 import { parallelFrom } from '../multipart/part-sizes.ts';
 import { takeWorkers } from '../multipart/workers/worker-pool.ts';
+import type { OnRetry } from './broken-off.ts';
 import { bodyOf, type GetOptions, type GetParams, type GetResult } from './get-object.ts';
 import type { ObjectSetting } from './object-setting.ts';
 import { type OpenedObject, requestObject } from './opened-object.ts';
 import { ParallelContent, type ParallelOptions } from './parallel-content.ts';
 import { checkParallelOptions, isParallel, parallelOptions } from './parallel-options.ts';
-import type { OnRetry } from './resumable-body.ts';
 import { TargetFile } from './target-file.ts';
 
 export interface DownloadOptions extends Omit<GetOptions, 'release' | 'maxBuffered'> {

@@ -51,6 +51,8 @@ export interface AccessOptions {
 export interface ObjectParts {
   readonly answer: GetObjectCommandOutput;
   readonly stored: StoredObject;
+  /** Counts what `stored.onRetry` is told of. */
+  readonly tally: { readonly retries: number };
   readonly envelope: Envelope | undefined;
   /** Handed over: the object overwrites it. */
   readonly contentKey: ContentKey | undefined;
@@ -137,7 +139,7 @@ export class EncryptedObject implements RangeSource, AsyncDisposable {
 
   /** Requests so far that had to be made again, or for the rest of one that broke off. */
   get retries(): number {
-    return this.#opened.stored.tally?.retries ?? 0;
+    return this.#opened.tally.retries;
   }
 
   /**

@@ -1,10 +1,12 @@
 /** The exact plaintext length of CBC content (design page "The object format", section 6): one ranged GET and one unwrapped key. */
+
 import { wipe } from '../crypto/content-key.ts';
 import { blockLength, cbcPaddingLength } from '../crypto/range-cipher.ts';
 import type { Envelope } from '../format/envelope.ts';
 import { checkReadPolicy } from '../format/read-policy.ts';
 import type { StringMap } from '../format/string-map.ts';
 import { openContentKey } from '../keyrings/open-content-key.ts';
+import { defaultIdleTimeout } from './broken-off.ts';
 import type { ObjectAddress, ObjectSetting } from './object-setting.ts';
 import { fetchStoredRange } from './stored-ranges.ts';
 
@@ -38,7 +40,7 @@ export async function probeCbcLength(setting: ObjectSetting, probe: LengthProbe)
   };
   try {
     const fetching = fetchStoredRange(
-      { client, address, size: storedSize, etag, idleTimeout: 60_000 },
+      { client, address, size: storedSize, etag, idleTimeout: defaultIdleTimeout },
       { start, end: storedSize },
       { signal: stop.signal },
     ).catch(endBoth);

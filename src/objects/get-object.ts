@@ -5,11 +5,12 @@ import type { Envelope } from '../format/envelope.ts';
 import type { StringMap } from '../format/string-map.ts';
 import { decryptStreamWith, type ReleaseRule } from '../streams/decrypt-stream.ts';
 import { destroyOnAbort } from '../streams/destroy-on-abort.ts';
+import { defaultIdleTimeout, type OnRetry } from './broken-off.ts';
 import type { ObjectAddress, ObjectSetting } from './object-setting.ts';
 import { type OpenedObject, openObject, requestObject } from './opened-object.ts';
 import { ParallelBody } from './parallel-body.ts';
 import { checkParallelOptions, isParallel, parallelOptions } from './parallel-options.ts';
-import { defaultIdleTimeout, type OnRetry, ResumableBody } from './resumable-body.ts';
+import { ResumableBody } from './resumable-body.ts';
 
 /** Which object to read. */
 export type GetParams = ObjectAddress & {
@@ -98,15 +99,14 @@ export function bodyOf(object: OpenedObject, options: GetOptions): GetResult {
     return { ...result, body: new ParallelBody(object, contentKey, { ...parallelOptions(options), release }) };
   }
   const { client, pinned, answer, storedSize, sized } = object;
-  const range = sized ? { start: 0, end: storedSize, total: storedSize } : undefined;
-  const stored = new ResumableBody({ client, input: pinned, answer, idleTimeout, range, onRetry });
+  const whole = sized ? storedSize : undefined;
+  const stored = new ResumableBody({ client, input: pinned, answer, idleTimeout, storedSize: whole, onRetry });
   if (contentKey === undefined) {
     destroyOnAbort(stored, signal, 'download');
     return { ...result, body: stored };
   }
-  const contentLength = sized ? storedSize : undefined;
   const decrypt = decryptStreamWith(object.envelope as Envelope, contentKey, {
-    contentLength,
+    contentLength: whole,
     release,
     maxBuffered,
     signal,

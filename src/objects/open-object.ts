@@ -11,9 +11,10 @@ import { type AccessPolicy, accessPolicies } from '../readers/read-ahead.ts';
 import type { PendingSegmentIndex, StartSegmentIndex } from '../readers/segment-verifier.ts';
 import { throwIfAborted } from '../retry/retry-sends.ts';
 import { s3Failure } from '../retry/s3-failure.ts';
-import { answerTimeout, withDeadline } from '../retry/send-deadline.ts';
+import { withDeadline } from '../retry/send-deadline.ts';
 import { withoutResponseChecksum } from '../s3-command.ts';
 import { describeFailure } from '../service-failure.ts';
+import { defaultIdleTimeout } from './broken-off.ts';
 import { type AuthenticateRule, type Authentication, EncryptedObject } from './encrypted-object.ts';
 import { readObjectEnvelope, refusePlaintext } from './object-envelope.ts';
 import { assertAddress, type ObjectAddress, type ObjectSetting } from './object-setting.ts';
@@ -154,13 +155,16 @@ class Opening {
       const { client } = this.#setting;
       this.#index = this.#startIndex?.({ client, address: this.#address, signal: this.#abort.signal });
     }
+    const tally = { retries: 0 };
     const stored: StoredObject = {
       client: this.#setting.client,
       address: this.#address,
       size: range.size,
       etag: answer.ETag,
-      idleTimeout: this.#options.idleTimeout ?? 60_000,
-      tally: { retries: 0 },
+      idleTimeout: this.#options.idleTimeout ?? defaultIdleTimeout,
+      onRetry: () => {
+        tally.retries += 1;
+      },
     };
     const [bytes, keys] = await this.#bytesAndKeys(stored, { answer, range, envelope });
     const { contentKey, derived = [] } = keys ?? {};
@@ -168,6 +172,7 @@ class Opening {
       return await this.#assemble({
         answer,
         stored,
+        tally,
         envelope,
         tail: { start: range.start, bytes },
         contentKey,
@@ -187,7 +192,7 @@ class Opening {
     const send = (input: { Range?: string }): Promise<GetObjectCommandOutput> => {
       const command = withoutResponseChecksum(new GetObjectCommand({ ...this.#params, ...input }));
       return withDeadline((abortSignal) => client.send(command, { abortSignal }), {
-        timeout: this.#options.idleTimeout ?? answerTimeout,
+        timeout: this.#options.idleTimeout ?? defaultIdleTimeout,
         signal: this.#abort.signal,
         what: `GetObject of s3://${Bucket}/${Key}`,
       });
@@ -248,7 +253,7 @@ class Opening {
   }
 
   async #assemble(found: FirstAnswer): Promise<EncryptedObject> {
-    const { answer, stored, envelope, tail, contentKey, derived } = found;
+    const { answer, stored, tally, envelope, tail, contentKey, derived } = found;
     const { authenticate = 'required', ...options } = this.#options;
     const size = plaintextSize(found);
     const isWhole = tail.start === 0;
@@ -270,6 +275,7 @@ class Opening {
       return new EncryptedObject({
         answer,
         stored,
+        tally,
         envelope,
         contentKey,
         ranges,

@@ -17,18 +17,18 @@ import { withDeadline } from '../retry/send-deadline.ts';
 import { withoutResponseChecksum } from '../s3-command.ts';
 import { describeFailure } from '../service-failure.ts';
 import { checkContentLength } from '../streams/decrypt-stream.ts';
+import { defaultIdleTimeout } from './broken-off.ts';
 import type { GetOptions, GetParams, GetResult } from './get-object.ts';
 import { readObjectEnvelope, refusePlaintext } from './object-envelope.ts';
-import { assertAddress, type ObjectSetting } from './object-setting.ts';
+import { assertAddress, type ObjectAddress, type ObjectSetting } from './object-setting.ts';
 import { firstRangeLength } from './range-plan.ts';
-import { defaultIdleTimeout } from './resumable-body.ts';
 
 export interface OpenedObject {
   readonly client: S3Client;
   /** Its body has not been read. */
   readonly answer: GetObjectCommandOutput;
   /** The request for more of the same version. */
-  readonly pinned: GetObjectCommandInput & { readonly IfMatch: string };
+  readonly pinned: ObjectAddress & { readonly IfMatch: string };
   readonly etag: string | undefined;
   readonly storedSize: number;
   /** Whether S3 said how long it is. */
@@ -148,7 +148,7 @@ function arrivedOf(
 function pinnedRequest(
   params: GetParams,
   { ETag = '', VersionId }: GetObjectCommandOutput,
-): GetObjectCommandInput & { readonly IfMatch: string } {
+): ObjectAddress & { readonly IfMatch: string } {
   const { IfNoneMatch, ...rest } = params;
   return { ...rest, ...(VersionId !== undefined && VersionId !== 'null' && { VersionId }), IfMatch: ETag };
 }

@@ -1,7 +1,6 @@
 /** The content of one GCM object by several workers: from one connection or from several, into a file or handed on in order. */
 import type { Readable } from 'node:stream';
-import { GetObjectCommand, type GetObjectCommandOutput } from '@aws-sdk/client-s3';
-import type { ContentKey } from '../crypto/content-key.ts';
+import { type ContentKey, wipe } from '../crypto/content-key.ts';
 import { SealpipeError } from '../errors.ts';
 import { tagLength } from '../format/lengths.ts';
 import { PartBuffers } from '../multipart/part-buffers.ts';
@@ -9,13 +8,12 @@ import { isPlainClient } from '../multipart/request-signer.ts';
 import { Semaphore } from '../multipart/semaphore.ts';
 import { sharedMemory } from '../multipart/workers/shared-memory.ts';
 import { throwIfAborted } from '../retry/retry-sends.ts';
-import { s3Failure } from '../retry/s3-failure.ts';
-import { withDeadline } from '../retry/send-deadline.ts';
-import { withoutResponseChecksum } from '../s3-command.ts';
+import type { OnRetry } from './broken-off.ts';
 import type { OpenedObject } from './opened-object.ts';
 import { fileRangeLength, rangeOf, rangesFrom, type StoredRange } from './range-plan.ts';
 import { ReadingSession } from './reading-session.ts';
-import { type OnRetry, ResumableBody } from './resumable-body.ts';
+import { ResumableBody } from './resumable-body.ts';
+import { discardAnswer, receiveStoredRange } from './stored-ranges.ts';
 
 const MiB = 1024 * 1024;
 /** Bytes of a segment where the whole object comes over one connection. */
@@ -73,9 +71,12 @@ export class ParallelContent {
     else await this.#rangesToFile(path);
   }
 
-  /** Gives up: {@link slices} ends at its next step. */
+  /** Gives up: {@link slices} ends at its next step, or before its first. */
   cancel(reason: Error): void {
     this.#fail(reason);
+    // Where nobody has begun to read, there is no one else to clean up.
+    discardAnswer(this.#object.answer);
+    wipe(this.#contentKey.key);
   }
 
   /**
@@ -136,7 +137,7 @@ export class ParallelContent {
     const buffers = new PartBuffers(count, sharedMemory);
     const session = this.#openSession(path, count);
     const opening = new Set<Promise<void>>();
-    const body = this.#firstBody();
+    const body = this.#wholeBody();
     try {
       let number = 0;
       const trailer = await this.#collect(body, { length: streamedSegment, buffers }, (segment) => {
@@ -227,61 +228,36 @@ export class ParallelContent {
 
   /** Fetches and decrypts one range into a buffer. */
   async #openInto(session: ReadingSession, range: StoredRange, buffer: Buffer): Promise<OpenedRange> {
-    const { number, start, content } = range;
+    const { number, start, end, content } = range;
     if (start > 0 && this.#fetchedByWorkers()) {
       this.#trailers[number] = await session.fetch(range, buffer.buffer as unknown as SharedArrayBuffer);
       return { buffer, length: content };
     }
-    const body = start === 0 ? this.#firstBody() : await this.#requestRange(range);
+    const { client, pinned, answer, storedSize } = this.#object;
+    const { IfMatch: etag, ...address } = pinned;
+    const { idleTimeout, onRetry } = this.#options;
+    const trailer = Buffer.alloc(end - start - content);
     let received = 0;
-    const trailer = Buffer.alloc(range.end - start - content);
-    try {
-      for await (const chunk of body as AsyncIterable<Buffer>) {
+    await receiveStoredRange({ client, address, size: storedSize, etag, idleTimeout, onRetry }, range, {
+      signal: this.#signal,
+      first: start === 0 ? answer : undefined,
+      take: (chunk) => {
         const inContent = Math.max(0, Math.min(chunk.length, content - received));
         buffer.set(chunk.subarray(0, inContent), received);
         trailer.set(chunk.subarray(inContent), Math.max(0, received - content));
         received += chunk.length;
-      }
-    } finally {
-      body.destroy();
-    }
+      },
+    });
     await session.unseal({ number, offset: start, content: buffer.subarray(0, content) });
     this.#trailers[number] = trailer;
     return { buffer, length: content };
   }
 
-  async #requestRange({ start, end }: StoredRange): Promise<Readable> {
-    const { client, pinned, storedSize } = this.#object;
-    const expected = `bytes ${start}-${end - 1}/${storedSize}`;
-    const command = withoutResponseChecksum(new GetObjectCommand({ ...pinned, Range: `bytes=${start}-${end - 1}` }));
-    const answer = await withDeadline((abortSignal) => client.send(command, { abortSignal }), {
-      timeout: this.#options.idleTimeout,
-      signal: this.#signal,
-      what: `GetObject of s3://${pinned.Bucket}/${pinned.Key} from byte ${start}`,
-    }).catch((cause: unknown) => {
-      const context = { operation: 'GetObject', bucket: pinned.Bucket, key: pinned.Key, fields: { offset: start } };
-      throw s3Failure(cause, context);
-    });
-    if (answer.$metadata.httpStatusCode !== 206 || answer.ContentRange !== expected) {
-      (answer.Body as Readable | undefined)?.destroy();
-      throw new SealpipeError(
-        'OBJECT_CHANGED',
-        `S3 answered the request for a range of s3://${pinned.Bucket}/${pinned.Key} with status ${answer.$metadata.httpStatusCode} and range ${answer.ContentRange ?? 'none'}, expected 206 and ${expected}`,
-        { bucket: pinned.Bucket, key: pinned.Key, offset: start },
-      );
-    }
-    return this.#resumable(answer, { start, end, total: storedSize });
-  }
-
-  #firstBody(): ResumableBody {
-    const { answer, arrived, storedSize } = this.#object;
-    return this.#resumable(answer, { start: 0, end: arrived, total: storedSize });
-  }
-
-  #resumable(answer: GetObjectCommandOutput, range: { start: number; end: number; total: number }): ResumableBody {
-    const { client, pinned } = this.#object;
+  /** The whole object, over one connection at a time. */
+  #wholeBody(): ResumableBody {
+    const { client, pinned, answer, storedSize } = this.#object;
     const { idleTimeout, onRetry } = this.#options;
-    const body = new ResumableBody({ client, input: pinned, answer, idleTimeout, range, onRetry });
+    const body = new ResumableBody({ client, input: pinned, answer, idleTimeout, storedSize, onRetry });
     const onStop = (): void => {
       body.destroy(this.#signal.reason instanceof Error ? this.#signal.reason : undefined);
     };

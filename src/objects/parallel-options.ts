@@ -1,8 +1,8 @@
 import { defaultWorkerCount } from '../multipart/workers/worker-pool.ts';
+import { defaultIdleTimeout } from './broken-off.ts';
 import type { GetOptions } from './get-object.ts';
 import type { OpenedObject } from './opened-object.ts';
 import type { ParallelOptions } from './parallel-content.ts';
-import { defaultIdleTimeout } from './resumable-body.ts';
 
 /** More connections than this to one object only wait for each other, and take memory. */
 const mostConnections = 256;

@@ -17,8 +17,8 @@ import type { FetchResult } from '../multipart/workers/worker-protocol.ts';
 import { isTransient, throwIfAborted, waitBefore } from '../retry/retry-sends.ts';
 import { s3Failure } from '../retry/s3-failure.ts';
 import { withoutResponseChecksum } from '../s3-command.ts';
+import { brokenOff, maxFailuresInRow, type OnRetry } from './broken-off.ts';
 import type { StoredRange } from './range-plan.ts';
-import { maxFailuresInRow, type OnRetry } from './resumable-body.ts';
 
 export interface ReadingSessionOptions {
   /** Overwritten by {@link ReadingSession.close}. */
@@ -109,7 +109,7 @@ export class ReadingSession {
         const failure = this.#failureOf(result, range);
         failures = result.received > received ? 1 : failures + 1;
         received = result.received;
-        if (failures > maxFailuresInRow) throw this.#gaveUp(failure, range.start + received);
+        if (failures > maxFailuresInRow) throw brokenOff(this.#options.input, range.start + received, failure);
         // The first break is mended at once; it is the ones after that which mean trouble.
         if (failures > 1) {
           await sleep(waitBefore(failures - 1, failure), undefined, { signal }).catch(() => throwIfAborted(signal));
@@ -214,15 +214,6 @@ export class ReadingSession {
   #s3Failure(cause: unknown, offset: number): SealpipeError {
     const { Bucket, Key } = this.#options.input;
     return s3Failure(cause, { operation: 'GetObject', bucket: Bucket, key: Key, fields: { offset } });
-  }
-
-  #gaveUp(cause: Error, offset: number): SealpipeError {
-    const { Bucket, Key } = this.#options.input;
-    return new SealpipeError(
-      'NETWORK',
-      `the download of s3://${Bucket}/${Key} broke off at byte ${offset}, and ${maxFailuresInRow} attempts to go on from there failed`,
-      { cause, retryable: true, bucket: Bucket, key: Key, offset, attempts: maxFailuresInRow },
-    );
   }
 
   #leastLoaded(): SealWorker {

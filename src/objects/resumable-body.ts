@@ -12,15 +12,7 @@ import { s3Failure } from '../retry/s3-failure.ts';
 import { withDeadline } from '../retry/send-deadline.ts';
 import { withoutResponseChecksum, withoutSdkRetries } from '../s3-command.ts';
 import { streamBufferLength } from '../streams/buffer-length.ts';
-
-/** A download gives up after this many failures in a row without a new byte (DECISIONS section 8). */
-export const maxFailuresInRow: number = 5;
-
-/** Milliseconds without a byte, while one is waited for, until a connection counts as broken, where the caller does not say. */
-export const defaultIdleTimeout: number = 60_000;
-
-/** @param retry offset in the stored object from where on the rest is asked for, and what broke */
-export type OnRetry = (retry: { readonly offset: number; readonly error: unknown }) => void;
+import { brokenOff, maxFailuresInRow, type OnRetry } from './broken-off.ts';
 
 export interface ResumableBodyOptions {
   readonly client: S3Client;
@@ -31,22 +23,18 @@ export interface ResumableBodyOptions {
   readonly idleTimeout: number;
   /** Told of each request for the rest after a break. */
   readonly onRetry?: OnRetry | undefined;
-  /** Which stored bytes these are, half open; default: the whole object. */
-  readonly range?: { readonly start: number; readonly end: number; readonly total: number } | undefined;
+  /** Bytes of the object, where it was asked for with a range that turned out to hold all of it. Default: what the answer says. */
+  readonly storedSize?: number | undefined;
 }
 
 /**
- * Streams the body of an answered GET, of a whole object or a range. Where the connection breaks, the rest is asked for with
- * Range and If-Match, so what comes out is one object or an error. A 200, another range or another total than asked for is an
- * error, too.
+ * Streams the body of an answered GET of a whole object. Where the connection breaks, the rest is asked for with Range and
+ * If-Match, so what comes out is one object or an error. A 200, another range or another total than asked for is an error, too.
  */
 export class ResumableBody extends Readable {
   readonly #options: ResumableBodyOptions;
-  /** Bytes to come, undefined where the answer did not say. */
+  /** Bytes of the object, undefined where the answer did not say. */
   readonly #length: number | undefined;
-  /** Offset of the first of them in the object. */
-  readonly #start: number;
-  readonly #total: number | undefined;
   readonly #abort = new AbortController();
   readonly #idle: NodeJS.Timeout;
   /** When waiting for a byte began; undefined while the consumer is the slow one. */
@@ -58,10 +46,7 @@ export class ResumableBody extends Readable {
   constructor(options: ResumableBodyOptions) {
     super({ highWaterMark: streamBufferLength });
     this.#options = options;
-    const { range, answer } = options;
-    this.#start = range?.start ?? 0;
-    this.#length = range === undefined ? answer.ContentLength : range.end - range.start;
-    this.#total = range?.total ?? this.#length;
+    this.#length = options.storedSize ?? options.answer.ContentLength;
     this.#idle = setInterval(() => this.#checkIdle(), Math.ceil(options.idleTimeout / 4)).unref();
     this.#attach(options.answer);
   }
@@ -144,32 +129,19 @@ export class ResumableBody extends Readable {
       operation: 'GetObject',
       bucket: input.Bucket,
       key: input.Key,
-      fields: { offset: this.#start + this.#received },
+      fields: { offset: this.#received },
     };
     let last = failure;
     while (!this.destroyed) {
       this.#failuresInRow += 1;
       if (this.#failuresInRow > maxFailuresInRow) {
-        this.destroy(
-          new SealpipeError(
-            'NETWORK',
-            `the download of s3://${input.Bucket}/${input.Key} broke off at byte ${this.#start + this.#received}, and ${maxFailuresInRow} attempts to go on from there failed`,
-            {
-              cause: last,
-              retryable: true,
-              bucket: input.Bucket,
-              key: input.Key,
-              offset: this.#start + this.#received,
-              attempts: maxFailuresInRow,
-            },
-          ),
-        );
+        this.destroy(brokenOff(input, this.#received, last));
         return;
       }
       try {
         // The first break is mended at once; it is the ones after that which mean trouble.
         if (this.#failuresInRow > 1) await this.#wait(waitBefore(this.#failuresInRow - 1, last));
-        this.#options.onRetry?.({ offset: this.#start + this.#received, error: last });
+        this.#options.onRetry?.({ offset: this.#received, error: last });
         const answer = await this.#requestRest();
         this.#attach(answer);
         return;
@@ -193,17 +165,15 @@ export class ResumableBody extends Readable {
         'the connection broke, and without an ETag the rest cannot be asked for safely',
       );
     const length = this.#length as number;
-    const from = this.#start + this.#received;
-    const last = this.#start + length - 1;
-    const Range = `bytes=${from}-${last + 1 === this.#total ? '' : last}`;
-    const rest = new GetObjectCommand({ ...input, ...pinned, Range, IfMatch: answer.ETag });
+    const from = this.#received;
+    const rest = new GetObjectCommand({ ...input, ...pinned, Range: `bytes=${from}-`, IfMatch: answer.ETag });
     const command = withoutSdkRetries(withoutResponseChecksum(rest));
     const next = await withDeadline((abortSignal) => client.send(command, { abortSignal }), {
       timeout: this.#options.idleTimeout,
       signal: this.#abort.signal,
       what: `GetObject of s3://${input.Bucket}/${input.Key} from byte ${from}`,
     });
-    const expected = `bytes ${from}-${last}/${this.#total}`;
+    const expected = `bytes ${from}-${length - 1}/${length}`;
     if (next.$metadata.httpStatusCode !== 206 || next.ContentRange !== expected) {
       (next.Body as Readable | undefined)?.destroy();
       throw new SealpipeError(

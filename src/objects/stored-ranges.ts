@@ -5,12 +5,11 @@ import { GetObjectCommand, type GetObjectCommandOutput, type S3Client } from '@a
 import { SealpipeError } from '../errors.ts';
 import { isTransient, throwIfAborted, waitBefore } from '../retry/retry-sends.ts';
 import { s3Failure } from '../retry/s3-failure.ts';
+import { withDeadline } from '../retry/send-deadline.ts';
 import { withoutResponseChecksum, withoutSdkRetries } from '../s3-command.ts';
 import { describeFailure } from '../service-failure.ts';
+import { brokenOff, maxFailuresInRow, type OnRetry } from './broken-off.ts';
 import type { ObjectAddress } from './object-setting.ts';
-
-/** A range is given up after this many failures in a row without a new byte (DECISIONS section 8). */
-const maxFailuresInRow = 5;
 
 /** An object that a first answer has told of. */
 export interface StoredObject {
@@ -20,10 +19,10 @@ export interface StoredObject {
   readonly size: number;
   /** What every further request is held to. Undefined where the store gave none: nothing more can be asked for then. */
   readonly etag: string | undefined;
-  /** Milliseconds without a byte, while one is waited for, after which a connection counts as broken. */
+  /** Milliseconds without an answer, or without a byte while one is waited for, after which a connection counts as broken. */
   readonly idleTimeout: number;
-  /** Counts the requests that had to be made again, or for the rest of one that broke off. */
-  readonly tally?: { retries: number } | undefined;
+  /** Told of each request that has to be made again, or for the rest of one that broke off. */
+  readonly onRetry?: OnRetry | undefined;
 }
 
 /** Stored bytes [start, end). */
@@ -32,19 +31,38 @@ interface StoredRange {
   readonly end: number;
 }
 
+interface Receiving {
+  readonly signal: AbortSignal;
+  /** The answer to a request for exactly this range, where there is one already. */
+  readonly first?: GetObjectCommandOutput | undefined;
+}
+
 /**
- * The bytes of a range. A connection that breaks is mended by a request for the rest; all requests carry If-Match.
- * @param first the answer to a request for exactly this range, where there is one already
- * @throws SealpipeError OBJECT_CHANGED when the object was overwritten; REQUEST_REJECTED when the store passes over `Range`;
- *   NETWORK after five failures in a row
+ * The bytes of a range.
+ * @throws SealpipeError as {@link receiveStoredRange}
  */
 export async function fetchStoredRange(
   object: StoredObject,
-  { start, end }: StoredRange,
-  { signal, first }: { signal: AbortSignal; first?: GetObjectCommandOutput | undefined },
+  range: StoredRange,
+  receiving: Receiving,
 ): Promise<Buffer> {
-  const { address } = object;
   const chunks: Buffer[] = [];
+  await receiveStoredRange(object, range, { ...receiving, take: (chunk) => chunks.push(chunk) });
+  return chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks);
+}
+
+/**
+ * Hands on the bytes of a range as they arrive, in order. A connection that breaks is mended by a request for the rest; all
+ * requests carry If-Match.
+ * @throws SealpipeError OBJECT_CHANGED when the object was overwritten; REQUEST_REJECTED when the store passes over `Range`;
+ *   NETWORK after five failures in a row
+ */
+export async function receiveStoredRange(
+  object: StoredObject,
+  { start, end }: StoredRange,
+  { signal, first, take }: Receiving & { readonly take: (chunk: Buffer) => void },
+): Promise<void> {
+  const { address, onRetry } = object;
   let at = start;
   let failuresInRow = 0;
   let answer = first;
@@ -55,8 +73,8 @@ export async function fetchStoredRange(
       answer ??= await requestRange(object, { start: at, end }, signal);
       const remaining = end - at;
       failure = await collect(answer, { remaining, signal, idleTimeout: object.idleTimeout }, (chunk) => {
-        chunks.push(chunk);
         at += chunk.length;
+        take(chunk);
       });
     } catch (cause) {
       assertNotAborted(signal);
@@ -66,16 +84,16 @@ export async function fetchStoredRange(
       }
       failure = cause;
     }
-    if (at === end) return chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks);
+    if (at === end) return;
     assertNotAborted(signal);
     answer = undefined;
-    if (object.tally !== undefined) object.tally.retries += 1;
     failuresInRow = at > before ? 1 : failuresInRow + 1;
-    if (failuresInRow > maxFailuresInRow) throw givenUp(address, at, failure);
+    if (failuresInRow > maxFailuresInRow) throw brokenOff(address, at, failure);
     // The first break is mended at once; it is the ones after that which mean trouble.
     if (failuresInRow > 1) {
       await sleep(waitBefore(failuresInRow - 1, failure), undefined, { signal }).catch(() => assertNotAborted(signal));
     }
+    onRetry?.({ offset: at, error: failure });
   }
 }
 
@@ -93,7 +111,7 @@ export function discardAnswer({ Body }: GetObjectCommandOutput): void {
 }
 
 async function requestRange(
-  { client, address, size, etag }: StoredObject,
+  { client, address, size, etag, idleTimeout }: StoredObject,
   { start, end }: StoredRange,
   signal: AbortSignal,
 ): Promise<GetObjectCommandOutput> {
@@ -106,14 +124,17 @@ async function requestRange(
       { bucket: Bucket, key: Key, offset: start },
     );
   }
-  const command = new GetObjectCommand({ ...address, Range: `bytes=${start}-${end - 1}`, IfMatch: etag });
-  const answer = await client
-    .send(withoutSdkRetries(withoutResponseChecksum(command)), { abortSignal: signal })
-    .catch((cause: unknown) => {
-      if (describeFailure(cause).statusCode !== 416) throw cause;
-      // The range lay within the object when it was opened: some stores look at the range before the condition.
-      throw changed(`${place} is shorter than it was when it was opened`, { Bucket, Key, start, cause });
-    });
+  const get = new GetObjectCommand({ ...address, Range: `bytes=${start}-${end - 1}`, IfMatch: etag });
+  const command = withoutSdkRetries(withoutResponseChecksum(get));
+  const answer = await withDeadline((abortSignal) => client.send(command, { abortSignal }), {
+    timeout: idleTimeout,
+    signal,
+    what: `GetObject of ${place} from byte ${start}`,
+  }).catch((cause: unknown) => {
+    if (describeFailure(cause).statusCode !== 416) throw cause;
+    // The range lay within the object when it was opened: some stores look at the range before the condition.
+    throw changed(`${place} is shorter than it was when it was opened`, { Bucket, Key, start, cause });
+  });
   const { $metadata, ContentRange, ETag } = answer;
   if ($metadata.httpStatusCode === 206 && ContentRange === `bytes ${start}-${end - 1}/${size}`) {
     // A store that does not know If-Match gives itself away here.
@@ -148,14 +169,6 @@ function changed(
     key: Key,
     offset: start,
   });
-}
-
-function givenUp({ Bucket, Key }: ObjectAddress, offset: number, cause: unknown): SealpipeError {
-  return new SealpipeError(
-    'NETWORK',
-    `the read of s3://${Bucket}/${Key} broke off at byte ${offset}, and ${maxFailuresInRow} attempts to go on from there failed`,
-    { cause, retryable: true, bucket: Bucket, key: Key, offset, attempts: maxFailuresInRow },
-  );
 }
 
 /**

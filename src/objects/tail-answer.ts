@@ -15,6 +15,8 @@ import { rangesIgnored, type StoredObject } from './stored-ranges.ts';
 export interface FirstAnswer {
   readonly answer: GetObjectCommandOutput;
   readonly stored: StoredObject;
+  /** Requests that had to be repeated. */
+  readonly tally: { readonly retries: number };
   readonly envelope: Envelope | undefined;
   /** Stored bytes from `start` to the end. */
   readonly tail: { readonly start: number; readonly bytes: Buffer };
