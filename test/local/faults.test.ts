@@ -262,7 +262,7 @@ suite('fault rules', () => {
     const { bytes } = await get('small');
     const took = performance.now() - started;
     assert.ok(bytes.equals(pattern(20_000)));
-    assert.ok(took >= 150 && took < 1500, `took ${took} ms, expected about 200`);
+    assert.ok(took >= 150, `took ${took} ms, expected about 200`);
   });
 
   test('a wrong ETag is answered although all was done', async () => {

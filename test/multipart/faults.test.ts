@@ -194,23 +194,23 @@ for (const [engine, options] of Object.entries(engines)) {
     test('a sink that stalls counts as lost after the part’s time, and in the end the upload is given up', async () => {
       for (const stallRequestAfter of [0, 3_000_000]) {
         endpoint.local.faults.set([
-          { operation: 'UploadPart', partNumber: 2, times: 'always', stallRequestAfter, stallMs: 9_000 },
+          { operation: 'UploadPart', partNumber: 2, times: 'always', stallRequestAfter, stallMs: 12_000 },
         ]);
         const started = performance.now();
         const outcome = await attempt({ body: stream(), options: { ...options, partTimeout: 700, partAttempts: 2 } });
         failure('PART_FAILED', /part \d .* in 2 attempts/)(cause(outcome));
         assert.match(String(((cause(outcome) as Error).cause as Error).message), /was not answered within 700 ms/);
-        assert.ok(performance.now() - started < 8_000, 'it waited for the sink');
+        assert.ok(performance.now() - started < 11_000, 'it waited for the sink');
       }
     });
 
     test('a sink that stalls for good does not hold up an abort', async () => {
-      endpoint.local.faults.add({ operation: 'UploadPart', times: 'always', stallRequestAfter: 1000, stallMs: 5_000 });
+      endpoint.local.faults.add({ operation: 'UploadPart', times: 'always', stallRequestAfter: 1000, stallMs: 10_000 });
       const controller = new AbortController();
       setTimeout(() => controller.abort(), 150);
       const started = performance.now();
       failure('ABORTED')(await attempt({ body: stream(), options: { ...options, signal: controller.signal } }));
-      assert.ok(performance.now() - started < 3_000);
+      assert.ok(performance.now() - started < 9_000);
     });
 
     test('aborted while a part is being signed, the part is not sent', async () => {
@@ -224,13 +224,13 @@ for (const [engine, options] of Object.entries(engines)) {
         },
         { step: 'build' },
       );
-      endpoint.local.faults.add({ operation: 'UploadPart', times: 'always', stallRequestAfter: 0, stallMs: 8_000 });
+      endpoint.local.faults.add({ operation: 'UploadPart', times: 'always', stallRequestAfter: 0, stallMs: 10_000 });
       const started = performance.now();
       const uploading = endpoint
         .encrypted({ client })
         .upload({ Bucket, Key: 'signing', Body: stream() }, { partSize, ...options, signal: controller.signal });
       failure('ABORTED')(await rejection(uploading.done()));
-      assert.ok(performance.now() - started < 4_000, 'the part was sent, and waited for');
+      assert.ok(performance.now() - started < 9_000, 'the part was sent, and waited for');
       await endpoint.assertNoUploads();
       client.destroy();
     });
@@ -333,7 +333,7 @@ test('a process in which uploads failed in every way ends by itself, with no rej
     said = performance.now();
   });
   const { stdout, stderr } = await child;
-  assert.ok(performance.now() - said < 5_000, `it took ${performance.now() - said} ms to end`);
+  assert.ok(performance.now() - said < 15_000, `it took ${performance.now() - said} ms to end`);
   assert.equal(stderr, '');
   const { outcomes, unhandled: missed } = JSON.parse(stdout) as { outcomes: object; unhandled: unknown[] };
   assert.deepEqual(missed, []);

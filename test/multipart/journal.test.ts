@@ -82,6 +82,7 @@ for (const workers of [0, 2]) {
     assert.match((error as Error).message, /journal .* keeps what is stored: run the same again/);
     assert.ok(existsSync(source.journal));
     assert.equal(statSync(source.journal).mode & 0o777, 0o600);
+    await endpoint.local.requests.settled();
     const before = endpoint.local.requests
       .all('UploadPart')
       .filter(({ status }) => status === 200)
@@ -93,7 +94,10 @@ for (const workers of [0, 2]) {
     assert.equal(counts.CreateMultipartUpload, undefined);
     assert.equal(counts['KMS.Decrypt'], 1);
     assert.equal(counts['KMS.GenerateDataKey'], undefined);
-    assert.equal(counts.UploadPart, 7 - before.length);
+    // The one beside the failing part may have been stored without its answer being heard any more.
+    const missing = 7 - before.length;
+    const { UploadPart: sent = 0 } = counts;
+    assert.ok(sent === missing || sent === missing + 1, `${sent} parts were sent, ${missing} were missing`);
     assert.ok((await read(source.Key)).equals(source.content));
     assert.equal(existsSync(source.journal), false);
     await endpoint.assertNoUploads(source.Key);
@@ -186,9 +190,9 @@ test('a damaged journal is an error, a torn one is cut back', async () => {
 
 test('two uploads with one journal: the second is refused while the first runs', async () => {
   const source = newSource(3 * partSize);
-  endpoint.local.faults.set([{ operation: 'UploadPart', delay: 400, times: 'always' }]);
+  endpoint.local.faults.set([{ operation: 'UploadPart', delay: 1000, times: 'always' }]);
   const first = upload(source);
-  await new Promise((resolve) => setTimeout(resolve, 250));
+  while (endpoint.local.requests.active === 0) await new Promise((resolve) => setTimeout(resolve, 5));
   assert.equal(code(await rejection(upload(source))), 'JOURNAL_BUSY');
   await first;
 });

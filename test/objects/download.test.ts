@@ -73,10 +73,10 @@ test('a connection that is cut while KMS is asked, before anybody reads from it,
 test('orderly closes, stalls and drips are mended like cuts', async () => {
   endpoint.local.faults.set([
     { operation: 'GetObject', truncateAfter: 1_000_000 },
-    { operation: 'GetObject', stallResponseAfter: 500_000, stallMs: 2000 },
+    { operation: 'GetObject', stallResponseAfter: 500_000, stallMs: 20_000 },
     { operation: 'GetObject', status: 503 },
   ]);
-  const { body } = await endpoint.encrypted().get({ Bucket, Key: 'object' }, { idleTimeout: 300 });
+  const { body } = await endpoint.encrypted().get({ Bucket, Key: 'object' }, { idleTimeout: 1500 });
   assert.ok((await bytesOf(body)).equals(content));
   assert.equal(endpoint.local.requests.count('GetObject'), 4);
 });

@@ -158,11 +158,11 @@ describe('an object that is opened with its index', () => {
     const index = await endpoint.stored('.raced.segments');
     await put('raced');
     const now = await endpoint.stored('.raced.segments');
-    // The old index first, the new one after.
+    // The old index first; the new one while the object is asked for again.
     await endpoint.store('.raced.segments', index.body);
-    endpoint.local.faults.add({ operation: 'GetObject', key: 'raced', nth: 1, delay: 100 });
+    const again = endpoint.local.faults.add({ operation: 'GetObject', key: 'raced', nth: 2, delay: 1000 });
     const opening = open('raced');
-    await new Promise((resolve) => setTimeout(resolve, 60));
+    while (again.hits === 0) await new Promise((resolve) => setTimeout(resolve, 5));
     await endpoint.store('.raced.segments', now.body);
     const object = await opening;
     assert.equal(object.authenticated, 'index');

@@ -123,16 +123,18 @@ for (const [name, options] of Object.entries(engines)) {
       'a 429': { status: 429 },
       'an S3 RequestTimeout': { status: 400, code: 'RequestTimeout' },
       'an early 503, before the body was received': { status: 503, early: true },
-      'a stalled connection': { stallRequestAfter: 100_000, stallMs: 2000 },
+      'a stalled connection': { stallRequestAfter: 100_000, stallMs: 6_000 },
     })) {
       test(`${fault} is mended by sending the same bytes again`, async () => {
         endpoint.local.faults.add({ operation: 'UploadPart', partNumber: 2, ...rule });
         const result = await upload('mended', stream(), {
-          partTimeout: fault.includes('stalled') ? 500 : 60_000,
+          partTimeout: fault.includes('stalled') ? 2500 : 60_000,
         }).done();
         assert.equal(result.retries, 1);
         assert.ok((await read('mended')).equals(content));
         await endpoint.assertNoUploads();
+        // While the endpoint does not read, it does not see either that nobody sends any more.
+        await endpoint.local.requests.settled();
       });
     }
 
@@ -297,14 +299,16 @@ for (const [name, options] of Object.entries(engines)) {
 
     test('the same client is not changed, and no more parts are in flight than asked for', async () => {
       const before = JSON.stringify(endpoint.client.middlewareStack.identify());
-      endpoint.local.faults.add({ operation: 'UploadPart', delay: 50, times: 'always' });
+      endpoint.local.faults.add({ operation: 'UploadPart', delay: 600, times: 'always' });
       await upload('two-at-a-time', stream(), { queueSize: 2 }).done();
       await endpoint.local.requests.settled();
       const parts = endpoint.local.requests.all('UploadPart').sort((a, b) => a.startedAt - b.startedAt);
       assert.equal(parts.length, 4);
-      // A third begins only when one of the two before it has been answered; 10 ms are for clocks and the entry in the log.
+      // A third begins only when one of the two before it has been answered, 600 ms later; 400 of them are for the entry in the log.
       for (const [i, part] of parts.entries()) {
-        const running = parts.slice(0, i).filter((other) => other.startedAt + other.milliseconds - 10 > part.startedAt);
+        const running = parts
+          .slice(0, i)
+          .filter((other) => other.startedAt + other.milliseconds - 400 > part.startedAt);
         assert.ok(running.length < 2, `part ${part.partNumber} began while ${running.length} others were under way`);
       }
       assert.equal(JSON.stringify(endpoint.client.middlewareStack.identify()), before);

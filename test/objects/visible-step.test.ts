@@ -16,44 +16,48 @@ after(() => endpoint.close());
 const read = async (Key: string): Promise<string> =>
   bytesOf((await endpoint.encrypted().get({ Bucket, Key })).body).then(String);
 
-/** Uploads, and aborts after so many milliseconds. */
-async function abortedUpload(Key: string, storage: 'metadata' | 'instruction-file', after: number): Promise<unknown> {
+/** Uploads, and aborts as soon as a request has arrived that the fault holds back. */
+async function abortedUpload(
+  Key: string,
+  storage: 'metadata' | 'instruction-file',
+  fault: { readonly hits: number },
+): Promise<unknown> {
   const upload = endpoint.encrypted({ storage }).upload({ Bucket, Key, Body: 'new' });
   const done = upload.done().then(
     () => 'done',
     (error: unknown) => error,
   );
-  await new Promise((resolve) => setTimeout(resolve, after));
+  while (fault.hits === 0) await new Promise((resolve) => setTimeout(resolve, 5));
   await upload.abort();
   return done;
 }
 
 for (const storage of ['metadata', 'instruction-file'] as const) {
   describe(`with the envelope in the ${storage}`, () => {
-    test('a PUT under way at an abort is awaited: what it did is what is told', { timeout: 20_000 }, async () => {
+    test('a PUT under way at an abort is awaited: what it did is what is told', { timeout: 60_000 }, async () => {
       const Key = `awaited-${storage}`;
       await endpoint.encrypted({ storage }).upload({ Bucket, Key, Body: 'old' }).done();
-      endpoint.local.faults.add({ operation: 'PutObject', key: Key, delay: 600 });
-      assert.equal(await abortedUpload(Key, storage, 300), 'done');
+      const fault = endpoint.local.faults.add({ operation: 'PutObject', key: Key, delay: 600 });
+      assert.equal(await abortedUpload(Key, storage, fault), 'done');
       assert.equal(await read(Key), 'new');
     });
 
-    test('an abort before the PUT leaves the old object, readable', { timeout: 20_000 }, async () => {
+    test('an abort before the PUT leaves the old object, readable', { timeout: 60_000 }, async () => {
       const Key = `before-${storage}`;
       await endpoint.encrypted({ storage }).upload({ Bucket, Key, Body: 'old' }).done();
-      endpoint.local.faults.add({ operation: 'KMS.GenerateDataKey', delay: 400 });
-      assert.ok(failure('ABORTED')(await abortedUpload(Key, storage, 100)));
+      const fault = endpoint.local.faults.add({ operation: 'KMS.GenerateDataKey', delay: 600 });
+      assert.ok(failure('ABORTED')(await abortedUpload(Key, storage, fault)));
       assert.equal(await read(Key), 'old');
     });
   });
 }
 
-test('an abort while the instruction file is written puts the old one back', { timeout: 20_000 }, async () => {
+test('an abort while the instruction file is written puts the old one back', { timeout: 60_000 }, async () => {
   const Key = 'between';
   await endpoint.encrypted({ storage: 'instruction-file' }).upload({ Bucket, Key, Body: 'old' }).done();
   const old = await endpoint.stored(`${Key}.instruction`);
-  endpoint.local.faults.add({ operation: 'PutObject', key: `${Key}.instruction`, delay: 500 });
-  assert.ok(failure('ABORTED')(await abortedUpload(Key, 'instruction-file', 300)));
+  const fault = endpoint.local.faults.add({ operation: 'PutObject', key: `${Key}.instruction`, delay: 600 });
+  assert.ok(failure('ABORTED')(await abortedUpload(Key, 'instruction-file', fault)));
   assert.equal(await read(Key), 'old');
   assert.deepEqual(await endpoint.stored(`${Key}.instruction`), old);
 });
@@ -67,11 +71,11 @@ test('an instruction file whose answer is always lost is recognised, and the obj
   assert.equal(await read(Key), 'new');
 });
 
-test('an instruction file whose answer never comes is sent again', { timeout: 10_000 }, async () => {
+test('an instruction file whose answer never comes is sent again', { timeout: 60_000 }, async () => {
   const Key = 'silent-file';
   const s3 = endpoint.encrypted({ storage: 'instruction-file' });
   endpoint.local.faults.add({ operation: 'PutObject', key: `${Key}.instruction`, stallRequestAfter: 10 });
-  await s3.upload({ Bucket, Key, Body: 'new' }, { partTimeout: 300 }).done();
+  await s3.upload({ Bucket, Key, Body: 'new' }, { partTimeout: 1500 }).done();
   assert.equal(await read(Key), 'new');
 });
 
