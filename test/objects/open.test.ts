@@ -444,8 +444,10 @@ describe('reading', () => {
     }
     // Those that were cut off are entered a moment later.
     await new Promise((resolve) => setTimeout(resolve, 100));
+    await endpoint.local.requests.settled();
     const after = endpoint.local.requests.count();
     await new Promise((resolve) => setTimeout(resolve, 100));
+    await endpoint.local.requests.settled();
     assert.equal(endpoint.local.requests.count(), after);
     assert.ok(endpoint.local.requests.count('GetObject') <= 5);
   });
