@@ -4,11 +4,12 @@ import { parseArgs } from 'node:util';
 export const help = `Usage: npm run bench -- [options]
 
 Measures sealpipe beside the AWS SDK without encryption and with a hand-written cipher, in rounds (A B C, A B C, …), each case
-in a process of its own, against a sink in another process that discards and serves.
+in a process of its own, against a sink in another process that discards and serves. Cases named budgets/… are counted
+and not timed: the requests of one reader each, at a local endpoint.
 
   --only LIST              cases whose name contains one of these, and what they are compared with
   --rounds N               default 5; the table has the medians
-  --size SIZE              bytes of most uploads and downloads (1GiB; KiB, MiB, GiB, MB, GB)
+  --size SIZE              bytes of most uploads and downloads, and of the object of random reads (1GiB; KiB, MiB, GiB, MB, GB)
   --large-size SIZE        bytes of the large upload of the memory cases (four times --size)
   --operations N           small objects of a round (4000)
   --quick                  one round of little: does it run, not how fast
@@ -20,7 +21,8 @@ in a process of its own, against a sink in another process that discards and ser
   --help
 
   --sink-command COMMAND   another sink: a shell command, {port} where its port goes
-  --endpoint-url URL       any S3 instead of a sink; without a sink's control interface nothing is counted, and paced cases are left out
+  --endpoint-url URL       any S3 instead of a sink; without a sink's control interface nothing is counted, and paced cases are left out.
+                           Requests of budgets are counted by the clients that send them, those to KMS too
   --bucket NAME            default sealpipe-bench; it has to exist
   --kms-endpoint-url URL   KMS (default: the same endpoint)
   --kms-key ID             default alias/sealpipe-bench

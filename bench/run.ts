@@ -1,6 +1,7 @@
 /** `npm run bench`: see docs/bench.md, or `npm run bench -- --help`. */
 import { writeFileSync } from 'node:fs';
 import { availableParallelism, loadavg } from 'node:os';
+import { budgetScenarios, runBudgets } from './budgets/run-budgets.ts';
 import type { CaseSpec } from './case-spec.ts';
 import { catalogue } from './catalogue.ts';
 import { microCases, runMicro } from './micro/run-micro.ts';
@@ -37,15 +38,17 @@ async function bench(options: BenchOptions): Promise<number> {
   const all = catalogue(options);
   const specs = selected(all, options.only);
   const micro = microCases.filter(({ name }) => isSelected(name, options.only));
+  const scenarios = budgetScenarios(options).filter(({ name }) => isSelected(name, options.only));
   if (options.list) {
-    console.log([...specs, ...micro].map(({ name }) => name).join('\n'));
+    console.log([...specs, ...scenarios, ...micro].map(({ name }) => name).join('\n'));
     return 0;
   }
-  if (specs.length + micro.length === 0)
+  if (specs.length + scenarios.length + micro.length === 0)
     throw new UsageError(`no case is named like ${options.only.join(' or ')}: --list shows the names`);
   warnIfBusy();
   const log = (line: string): void => console.error(line);
   const { cases, failures } = await runSession(specs, { options, log });
+  const budgets = await runBudgets(scenarios, { options, log });
   const single = await runMicro(micro, { time: options.microTime, log });
   const report: BenchReport = {
     sealpipe: packageVersion,
@@ -57,7 +60,9 @@ async function bench(options: BenchOptions): Promise<number> {
     tls: options.tls,
     cases,
     micro: single.figures,
-    failures: [...failures, ...single.failures],
+    budgets: budgets.figures,
+    countedBy: options.endpointUrl === undefined ? 'log' : 'clients',
+    failures: [...failures, ...budgets.failures, ...single.failures],
   };
   console.log(reportTable(report));
   if (options.json !== undefined) writeFileSync(options.json, `${JSON.stringify(report, undefined, 2)}\n`);

@@ -75,7 +75,7 @@ function writeCa(folder: string, name: string, pem: string): string {
 }
 
 /** Leaves an endpoint that stores what it is sent as it was. */
-async function removeObjects(world: World): Promise<void> {
+export async function removeObjects(world: World): Promise<void> {
   const client = tunedClient(world);
   const { bucket: Bucket } = world;
   try {

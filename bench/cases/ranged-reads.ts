@@ -66,7 +66,7 @@ export function rangedReadsCase(work: RangesWork, world: World, objectLength: nu
 }
 
 /** The same places in every run (a linear congruential generator: Knuth's MMIX constants, the upper bits). */
-function places(limit: number): () => number {
+export function places(limit: number): () => number {
   let state = 1n;
   return () => {
     state = BigInt.asUintN(64, state * 6364136223846793005n + 1442695040888963407n);

@@ -1,4 +1,5 @@
 /** The figures of one run, as `--json` writes them. */
+import type { OtherReader, RequestBudget, RequestCounts } from '../budgets/budget-spec.ts';
 import type { GroupName } from '../case-spec.ts';
 import type { Measured } from '../measurement.ts';
 import type { SinkStats } from '../sink/tally.ts';
@@ -67,6 +68,16 @@ export interface MicroFigures {
   readonly benchmark: { readonly opsPerSecond: number; readonly marginPercent: number };
 }
 
+/** The requests of one scenario. */
+export interface BudgetFigures {
+  readonly name: string;
+  readonly title: string;
+  readonly requests: RequestCounts;
+  readonly budget: RequestBudget;
+  /** Absent where nobody else was measured. */
+  readonly other: OtherReader | undefined;
+}
+
 export interface BenchReport {
   readonly sealpipe: string;
   readonly node: string;
@@ -79,6 +90,9 @@ export interface BenchReport {
   readonly tls: boolean;
   readonly cases: readonly CaseFigures[];
   readonly micro: readonly MicroFigures[];
+  readonly budgets: readonly BudgetFigures[];
+  /** By what `budgets` were counted: the log of the service, or the clients that made the requests. */
+  readonly countedBy: 'log' | 'clients';
   /** What could not be measured, or was not what it said. */
   readonly failures: readonly { readonly name: string; readonly message: string }[];
 }

@@ -1,4 +1,5 @@
 /** The figures as a table for people. Pure. */
+import { budgetTable } from './budget-table.ts';
 import type { BenchReport, CaseFigures, MicroFigures } from './figures.ts';
 
 /** A column: its head, and what a case shows in it. */
@@ -67,11 +68,15 @@ export interface Table {
 }
 
 /** All tables of a report, in order. */
-export function tablesOf({ cases, micro }: BenchReport): Table[] {
+export function tablesOf({ cases, micro, budgets, countedBy }: BenchReport): Table[] {
   const groups = [...new Set(cases.map(({ group }) => group))].map((group) =>
     groupTable(cases.filter((each) => each.group === group)),
   );
-  return micro.length === 0 ? groups : [...groups, microTable(micro)];
+  return [
+    ...groups,
+    ...(budgets.length === 0 ? [] : [budgetTable(budgets, countedBy)]),
+    ...(micro.length === 0 ? [] : [microTable(micro)]),
+  ];
 }
 
 export function reportTable(report: BenchReport): string {
@@ -80,9 +85,11 @@ export function reportTable(report: BenchReport): string {
 }
 
 /** What the figures depend on, and nothing else of the machine. */
-export function environmentLine({ cores, node, openssl, rounds, tls, sealpipe }: BenchReport): string {
-  const times = rounds === 1 ? 'one round: no medians' : `medians of ${rounds} rounds`;
-  return `sealpipe ${sealpipe}, ${times}, ${cores} cores, Node ${node}, OpenSSL ${openssl}${tls ? ', all over TLS' : ''}`;
+export function environmentLine({ cores, node, openssl, rounds, tls, sealpipe, cases }: BenchReport): string {
+  const medians = rounds === 1 ? 'one round: no medians' : `medians of ${rounds} rounds`;
+  // Budgets are counted once, and micro-benchmarks have their own rounds.
+  const times = cases.length === 0 ? '' : `${medians}, `;
+  return `sealpipe ${sealpipe}, ${times}${cores} cores, Node ${node}, OpenSSL ${openssl}${tls ? ', all over TLS' : ''}`;
 }
 
 function groupTable(cases: readonly CaseFigures[]): Table {

@@ -49,6 +49,8 @@ export class CachedRanges implements RangeSource {
   readonly #ahead: ReadAhead;
   readonly #limiter: Semaphore;
   readonly #underway = new Set<SharedFetch>();
+  /** Where reads end that have not been answered; an end for each. */
+  readonly #unanswered: number[] = [];
   #closed = false;
 
   constructor(fetcher: RangeFetcher, options: CachedRangesOptions) {
@@ -75,9 +77,14 @@ export class CachedRanges implements RangeSource {
     this.#assertRead({ start, end });
     this.#assertOpen(signal);
     const extents = this.#cover({ start, end });
-    const following = this.#ahead.after({ start, end });
+    const following = this.#ahead.after({ start, end }, { parallel: this.#unanswered.includes(start) });
     if (following !== undefined) this.#cover(following, { ahead: true });
-    return this.#assemble({ start, end }, extents, signal);
+    this.#unanswered.push(end);
+    try {
+      return await this.#assemble({ start, end }, extents, signal);
+    } finally {
+      this.#unanswered.splice(this.#unanswered.indexOf(end), 1);
+    }
   }
 
   /** As {@link CachedRanges.read}, for a reader that fetches ahead itself. */

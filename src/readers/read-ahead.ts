@@ -42,11 +42,21 @@ export class ReadAhead {
     this.#size = size;
   }
 
-  /** Told of a read that is being made. @returns what to fetch beside it */
-  after({ start, end }: ByteRange): ByteRange | undefined {
+  /**
+   * Told of a read that is being made.
+   * @param context `parallel`: the read that it follows on is still under way. Whoever asks for the next piece before the last
+   *   one has come has cut up a range that it knows the end of, as readers of columns do: no sign of what comes after.
+   * @returns what to fetch beside it
+   */
+  after({ start, end }: ByteRange, { parallel = false }: { parallel?: boolean } = {}): ByteRange | undefined {
     if (this.#limit === 0 || end === start) return undefined;
     const run = this.#runOf(start);
     run.next = end;
+    if (parallel && this.#policy === 'adaptive') {
+      run.length = 0;
+      this.#sought = true;
+      return undefined;
+    }
     const needed = this.#policy === 'sequential' ? 0 : this.#sought ? 2 : 1;
     if (run.length < needed) return undefined;
     const first = this.#policy === 'sequential' ? this.#limit : 2 * (end - start);

@@ -57,6 +57,23 @@ export function madeUpReport(): BenchReport {
         benchmark: { opsPerSecond: 1.1e6, marginPercent: 2 },
       },
     ],
+    budgets: [
+      {
+        name: 'budgets/one',
+        title: 'one column',
+        requests: { get: 2, head: 0, list: 0, kms: 1, other: 0, bytes: 1_616_584 },
+        budget: { get: 2, head: 0, list: 0, kms: 1 },
+        other: { name: 'another reader', requests: 3, bytes: 1_813_176 },
+      },
+      {
+        name: 'budgets/listing',
+        title: 'a listing',
+        requests: { get: 0, head: 0, list: 1, kms: 0, other: 0, bytes: 250_000 },
+        budget: { get: 0, head: 0, list: 1, kms: 0 },
+        other: undefined,
+      },
+    ],
+    countedBy: 'log',
     failures: [{ name: 'upload-file/other', message: 'it said </script><b>no</b>' }],
   };
 }

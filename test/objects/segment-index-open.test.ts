@@ -5,6 +5,7 @@ import fc from 'fast-check';
 import { SealpipeError } from '../../src/errors.ts';
 import type { EncryptedObject } from '../../src/objects/encrypted-object.ts';
 import type { OpenOptions } from '../../src/objects/open-object.ts';
+import { segmentIndexKey } from '../../src/objects/segment-index-key.ts';
 import { Bucket, bytesOf, rejection, TestEndpoint } from '../support/endpoint.ts';
 import { runs } from '../support/properties.ts';
 
@@ -48,6 +49,16 @@ describe('an object that is opened with its index', () => {
       await object.close();
     });
     assert.deepEqual(counts, { GetObject: 2, 'KMS.Decrypt': 1 });
+  });
+
+  test('has its index asked for while its own bytes still arrive', async () => {
+    endpoint.local.faults.set([{ operation: 'GetObject', key: 'object', stallResponseAfter: 1000, stallMs: 400 }]);
+    await endpoint.requestsOf(async () => (await open('object')).close());
+    const [own, index] = ['object', segmentIndexKey('object')].map((wanted) =>
+      endpoint.local.requests.all('GetObject').find(({ key }) => key === wanted),
+    );
+    assert.ok(own !== undefined && index !== undefined);
+    assert.ok(index.startedAt + index.milliseconds < own.startedAt + own.milliseconds - 100, 'one after the other');
   });
 
   test('gives the right bytes of any range, at one GET each and the rest of the index once', async () => {

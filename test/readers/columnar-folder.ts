@@ -1,6 +1,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
+import type { RangeSource } from '../../src/readers/range-source.ts';
 import { fixture, sharedFolder } from '../support/project.ts';
 
 /** A file with what independent readers say of it. */
@@ -19,8 +20,14 @@ export interface MalformedFile {
   readonly bytes: Uint8Array;
 }
 
-/** The repository's own files, and the larger set where SEALPIPE_SHARED names it: `parquet`, `arrow`. */
-export function columnarFiles(folder: string): ColumnarFile[] {
+/** One thing that is to hold of a file, whatever source its bytes are read from. */
+export interface ColumnarCheck {
+  readonly title: string;
+  readonly run: (source: RangeSource) => Promise<void>;
+}
+
+/** The repository's own files, and the larger set where SEALPIPE_SHARED names it. */
+export function columnarFiles(folder: 'parquet' | 'orc' | 'arrow'): ColumnarFile[] {
   const own = filesOf(fixture('columnar', folder), { facts: '', rows: '' });
   if (sharedFolder === undefined) return own;
   const base = join(sharedFolder, 'columnar');
@@ -44,7 +51,7 @@ export function malformedFiles(ending: RegExp): MalformedFile[] {
 function filesOf(folder: string, { facts, rows }: { facts: string; rows: string }): ColumnarFile[] {
   if (!existsSync(folder)) return [];
   return readdirSync(folder)
-    .filter((name) => /\.(parquet|arrows?|feather|parquet\.encrypted)$/.test(name))
+    .filter((name) => /\.(parquet|orc|arrows?|feather|parquet\.encrypted)$/.test(name))
     .sort()
     .map((name) => {
       const text = maybe(join(facts || folder, `${name}.json`));

@@ -37,6 +37,18 @@ test('adaptive backs off after a seek, until two reads in a row follow on', () =
   assert.equal(vectored.after({ start: 100, end: 200 }), undefined);
 });
 
+test('adaptive takes the pieces of one range, asked for at the same time, for no sequential reader', () => {
+  const ahead = make('adaptive');
+  assert.equal(ahead.after({ start: 0, end: 100 }), undefined);
+  for (let at = 100; at < 1000; at += 100)
+    assert.equal(ahead.after({ start: at, end: at + 100 }, { parallel: true }), undefined);
+  // One that goes on from there is given time to show what it is.
+  assert.equal(ahead.after({ start: 1000, end: 1100 }), undefined);
+  assert.deepEqual(ahead.after({ start: 1100, end: 1200 }), { start: 1200, end: 1400 });
+  const sequential = make('sequential', 1000);
+  assert.deepEqual(sequential.after({ start: 0, end: 100 }, { parallel: true }), { start: 100, end: 1100 });
+});
+
 test('the window doubles up to its limit and ends with the content', () => {
   const ahead = new ReadAhead({ policy: 'adaptive', limit: 1000, size: 5000 });
   let most = 0;

@@ -1,5 +1,6 @@
 /** A writer of what older clients wrote, which the package only reads. */
 import { createCipheriv, randomBytes } from 'node:crypto';
+import { GenerateDataKeyCommand, type KMSClient } from '@aws-sdk/client-kms';
 
 /** An object as it is stored. */
 export interface LegacyObject {
@@ -35,6 +36,30 @@ export function legacyObject(
   return {
     body: Buffer.concat([cipher.update(plaintext), cipher.final(), cipher.getAuthTag()]),
     metadata: { ...common, 'x-amz-cek-alg': 'AES/GCM/NoPadding', 'x-amz-tag-len': '128' },
+  };
+}
+
+/** An object as the SDKs' first encryption clients wrote it with KMS: CBC, the key bound to nothing but the name of its key. */
+export async function legacyKmsObject(
+  { kms, keyId }: { readonly kms: KMSClient; readonly keyId: string },
+  plaintext: Uint8Array,
+): Promise<LegacyObject> {
+  const context = { kms_cmk_id: keyId };
+  const { Plaintext: dataKey, CiphertextBlob: wrapped } = await kms.send(
+    new GenerateDataKeyCommand({ KeyId: keyId, KeySpec: 'AES_256', EncryptionContext: context }),
+  );
+  if (dataKey === undefined || wrapped === undefined) throw new Error('KMS answered without a key');
+  const iv = randomBytes(16);
+  const cipher = createCipheriv('aes-256-cbc', dataKey, iv);
+  return {
+    body: Buffer.concat([cipher.update(plaintext), cipher.final()]),
+    metadata: {
+      'x-amz-key-v2': Buffer.from(wrapped).toString('base64'),
+      'x-amz-iv': iv.toString('base64'),
+      'x-amz-cek-alg': 'AES/CBC/PKCS5Padding',
+      'x-amz-wrap-alg': 'kms',
+      'x-amz-matdesc': JSON.stringify(context),
+    },
   };
 }
 

@@ -1,56 +1,21 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { test } from 'node:test';
 import { deflateRawSync } from 'node:zlib';
-import { SealpipeError } from '../../../src/errors.ts';
-import { openOrc, readOrcRows } from '../../../src/readers/orc/index.ts';
-import { CountingSource, columnarFolders } from './columnar-files.ts';
+import { fixture } from '../../support/project.ts';
+import { malformedFiles } from '../columnar-folder.ts';
+import { judgeOrc, malformedOrcCheck } from './columnar-checks.ts';
+import { CountingSource } from './columnar-files.ts';
 
-/** The codes of the list, as sealpipe's. Opening, or where the fault lies deeper reading, has to end in one of them. */
-const codes: Record<string, string> = {
-  'too-short': 'ERR_SEALPIPE_FORMAT_INVALID',
-  'bad-magic': 'ERR_SEALPIPE_FORMAT_INVALID',
-  'footer-length-out-of-range': 'ERR_SEALPIPE_FORMAT_INVALID',
-  'malformed-postscript': 'ERR_SEALPIPE_FORMAT_INVALID',
-  'malformed-footer': 'ERR_SEALPIPE_FORMAT_INVALID',
-  'bad-range': 'ERR_SEALPIPE_FORMAT_INVALID',
-  unsupported: 'ERR_SEALPIPE_FORMAT_UNSUPPORTED',
-  ok: 'ok',
-};
-
-async function judge(bytes: Uint8Array): Promise<{ code: string; source: CountingSource; error?: SealpipeError }> {
-  const source = new CountingSource(bytes);
-  try {
-    const file = await openOrc(source);
-    for await (const rows of readOrcRows(file)) assert.ok(rows.length > 0);
-    return { code: 'ok', source };
-  } catch (error) {
-    assert.ok(error instanceof SealpipeError, `an untyped error: ${String(error)}`);
-    return { code: error.code, source, error };
-  }
-}
-
-const folders = new Set(columnarFolders().map(({ malformed }) => malformed));
-for (const folder of folders) {
-  const { files } = JSON.parse(readFileSync(join(folder, 'expect.json'), 'utf8')) as {
-    files: { file: string; code: string; meaning: string }[];
-  };
-  for (const { file, code, meaning } of files.filter((entry) => entry.file.endsWith('.orc'))) {
-    test(`${file} is judged ${code}: ${meaning}`, async () => {
-      const bytes = new Uint8Array(readFileSync(join(folder, file)));
-      const { code: actual, error } = await judge(bytes);
-      const allowed = code.split(/-or-(?!range)| or /).map((name) => codes[name]);
-      assert.ok(!allowed.includes(undefined), `the test does not know ${code}`);
-      assert.ok(allowed.includes(actual), `${actual}: ${error?.message}`);
-      if (error?.code === 'ERR_SEALPIPE_FORMAT_INVALID') assert.equal(typeof error.offset, 'number');
-    });
-  }
+for (const file of malformedFiles(/\.orc$/)) {
+  const { title, run } = malformedOrcCheck(file);
+  test(title, () => run(new CountingSource(file.bytes)));
 }
 
 test('no malformed file has a range outside of it asked for, nor data fetched once its footer is known to lie', async () => {
-  const bytes = new Uint8Array(readFileSync(join([...folders][0]!, 'stripe-beyond-file.orc')));
-  const { source, code } = await judge(bytes);
+  const bytes = new Uint8Array(readFileSync(fixture('columnar/malformed/stripe-beyond-file.orc')));
+  const source = new CountingSource(bytes);
+  const { code } = await judgeOrc(source);
   assert.equal(code, 'ERR_SEALPIPE_FORMAT_INVALID');
   assert.deepEqual(source.reads, [[0, bytes.length]]);
 });
@@ -67,7 +32,7 @@ test('a footer of a few kilobytes that expands to millions of messages is refuse
   const postscript = [0x08, ...length, 0x10, 1, 0x18, 0x80, 0x80, 0x80, 2, 0x82, 0xf4, 0x03, 3, 0x4f, 0x52, 0x43];
   const bytes = Buffer.concat([Buffer.from('ORC'), footer, Uint8Array.from([...postscript, postscript.length])]);
   const before = process.memoryUsage().heapUsed;
-  const { code, error } = await judge(bytes);
+  const { code, error } = await judgeOrc(new CountingSource(bytes));
   assert.equal(code, 'ERR_SEALPIPE_FORMAT_INVALID');
   assert.match(error!.message, /more messages/);
   assert.ok(process.memoryUsage().heapUsed - before < 1 << 30);

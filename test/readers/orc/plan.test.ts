@@ -30,6 +30,12 @@ test('merged ranges cover what was asked for, in order, and nothing but gaps bes
   );
 });
 
+test('ranges of up to 16 MiB are one request where nothing else is said', () => {
+  const MiB = 1024 * 1024;
+  assert.deepEqual(splitRange({ start: 5, end: 5 + 16 * MiB }), [{ start: 5, end: 5 + 16 * MiB }]);
+  assert.equal(splitRange({ start: 5, end: 6 + 16 * MiB }).length, 2);
+});
+
 test('split ranges are as few as the limit allows, of about equal length, and make the whole', () => {
   fc.assert(
     fc.property(
