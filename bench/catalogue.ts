@@ -1,6 +1,5 @@
 /** All cases, by group. */
 import type { CaseSpec, CaseWork, DownloadWork, GroupName, UploadWork } from './case-spec.ts';
-import { hasOpen, hasWithEncryption } from './cases/unreleased.ts';
 import type { SinkPace } from './sink/sink-control.ts';
 
 const MiB = 1024 * 1024;
@@ -130,17 +129,13 @@ function uploadEntries(source: UploadWork['source']): Entry[] {
     { ...ours, id: 'sealpipe-8x4', title: 'sealpipe, 8 MiB × 4', partSize: 8, queueSize: 4 },
     { ...ours, id: 'sealpipe-client', title: 'sealpipe, parts sent by the client', transport: 'client' },
     { ...ours, id: 'sealpipe-serial', title: 'sealpipe, no workers', workers: 0 },
-    ...(hasWithEncryption
-      ? [
-          {
-            ...upload,
-            id: 'with-encryption',
-            title: 'lib-storage over withEncryption',
-            client: 'with-encryption',
-            tuned: false,
-          } as const,
-        ]
-      : []),
+    {
+      ...upload,
+      id: 'with-encryption',
+      title: 'lib-storage over withEncryption',
+      client: 'with-encryption',
+      tuned: false,
+    },
   ];
 }
 
@@ -240,9 +235,7 @@ function smallEntries(direction: 'put' | 'get'): Entry[] {
 
 const rangesEntries: readonly Entry[] = [
   { id: 'sdk', title: 'ranged GetObject, not encrypted', kind: 'ranges', client: 'sdk', tuned: false },
-  ...(hasOpen
-    ? [{ id: 'sealpipe', title: 'sealpipe open, read', kind: 'ranges', client: 'sealpipe', tuned: false } as const]
-    : []),
+  { id: 'sealpipe', title: 'sealpipe open, read', kind: 'ranges', client: 'sealpipe', tuned: false },
 ];
 
 function memoryEntries(largeSize: number): Entry[] {

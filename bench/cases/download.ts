@@ -6,14 +6,11 @@ import { rm, stat } from 'node:fs/promises';
 import type { Readable, Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { GetObjectCommand, type S3Client } from '@aws-sdk/client-s3';
-import { type DownloadOptions, EncryptedS3, type GetOptions, type Keyring } from '../../src/index.ts';
+import { EncryptedS3, type Keyring } from '../../src/index.ts';
 import { type CaseRunner, type DownloadWork, type ServedKind, servedKey, type World } from '../case-spec.ts';
 import { clientOf, keyringOf } from './clients.ts';
 import { Discard } from './generated-source.ts';
 import { NaiveGcmDecryptor, servedNaiveKey } from './naive-gcm.ts';
-
-/** Those that take several connections say so in their table row; what does not know the option yet takes one. */
-type Parallel = { readonly concurrency?: number | undefined };
 
 const kinds: Record<DownloadWork['client'], ServedKind> = { sdk: 'plain', 'sdk-gcm': 'gcm', sealpipe: 'sealed' };
 
@@ -64,8 +61,8 @@ async function drop(reader: Reader, key: string): Promise<number> {
 async function toFile(reader: Reader, key: string, path: string): Promise<number> {
   const { work, world, client, keyring } = reader;
   if (work.client === 'sealpipe') {
-    const options: DownloadOptions & Parallel = { concurrency: work.concurrency };
-    await new EncryptedS3({ client, keyring }).download({ Bucket: world.bucket, Key: key }, path, options);
+    const { concurrency } = work;
+    await new EncryptedS3({ client, keyring }).download({ Bucket: world.bucket, Key: key }, path, { concurrency });
   } else await copy(reader, key, createWriteStream(path));
   return (await stat(path)).size;
 }
@@ -74,8 +71,8 @@ async function toFile(reader: Reader, key: string, path: string): Promise<number
 async function copy({ work, world, client, keyring }: Reader, key: string, target: Writable): Promise<void> {
   const address = { Bucket: world.bucket, Key: key };
   if (work.client === 'sealpipe') {
-    const options: GetOptions & Parallel = { release: 'delayed', concurrency: work.concurrency };
-    const { body } = await new EncryptedS3({ client, keyring }).get(address, options);
+    const { concurrency } = work;
+    const { body } = await new EncryptedS3({ client, keyring }).get(address, { release: 'delayed', concurrency });
     await pipeline(body, target);
     return;
   }

@@ -5,13 +5,12 @@ import { createReadStream } from 'node:fs';
 import { pipeline, type Readable } from 'node:stream';
 import { GetObjectCommand, type S3Client } from '@aws-sdk/client-s3';
 import { Upload } from '@aws-sdk/lib-storage';
-import { EncryptedS3, type Keyring } from '../../src/index.ts';
+import { EncryptedS3, type Keyring, withEncryption } from '../../src/index.ts';
 import { type CaseRunner, sourceFile, type UploadWork, type World } from '../case-spec.ts';
 import { sourceContent } from '../repeated-content.ts';
 import { clientOf, keyringOf } from './clients.ts';
 import { GeneratedSource } from './generated-source.ts';
 import { NaiveGcmEncryptor, type NaiveKey } from './naive-gcm.ts';
-import { withEncryption } from './unreleased.ts';
 
 const MiB = 1024 * 1024;
 

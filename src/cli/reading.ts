@@ -68,11 +68,18 @@ export async function withReading<Result>(
   }
 }
 
+/** How an object is fetched: over how many connections. */
+export type FetchOptions = Pick<GetOptions, 'concurrency' | 'partSize' | 'workers'>;
+
 /** Writes an object's plaintext to stdout. */
-export async function writeToStdout(url: S3Url, options: ReadingOptions, context: CommandContext): Promise<void> {
-  const { release, maxBuffered } = options;
+export async function writeToStdout(
+  url: S3Url,
+  options: ReadingOptions & FetchOptions,
+  context: CommandContext,
+): Promise<void> {
+  const { release, maxBuffered, concurrency, partSize, workers } = options;
   const { signal, output } = context;
-  const read: GetOptions = { release, maxBuffered, signal };
+  const read: GetOptions = { release, maxBuffered, concurrency, partSize, workers, signal };
   await withReading(url, options, context, async ({ s3, params }) => {
     const { body } = await s3.get(params, read);
     // Left early, as when stdout is closed, the loop destroys the body, and with it the connection.

@@ -1,10 +1,10 @@
 import { SealpipeError } from '../errors.ts';
 import { parallelFrom } from '../multipart/part-sizes.ts';
 import { takeWorkers } from '../multipart/workers/worker-pool.ts';
+import { type AnsweredObject, requestObject } from './answered-object.ts';
 import type { OnRetry } from './broken-off.ts';
 import { bodyOf, type GetOptions, type GetParams, type GetResult } from './get-object.ts';
 import type { ObjectSetting } from './object-setting.ts';
-import { type OpenedObject, requestObject } from './opened-object.ts';
 import { ParallelContent, type ParallelOptions } from './parallel-content.ts';
 import { checkParallelOptions, isParallel, parallelOptions } from './parallel-options.ts';
 import { TargetFile } from './target-file.ts';
@@ -58,7 +58,7 @@ export async function downloadObject(
 }
 
 /** @returns plaintext bytes; they are authentic */
-async function write(object: OpenedObject, target: TargetFile, options: DownloadOptions): Promise<number> {
+async function write(object: AnsweredObject, target: TargetFile, options: DownloadOptions): Promise<number> {
   const { contentKey, result } = object;
   const { onProgress } = options;
   const parallel = parallelOptions(options);
@@ -80,6 +80,6 @@ async function write(object: OpenedObject, target: TargetFile, options: Download
 }
 
 /** Whether workers decrypt and write what the one connection brings, while the main thread receives more of it. */
-function isWorthWorkers({ sized, storedSize, etag }: OpenedObject, { workers }: ParallelOptions): boolean {
+function isWorthWorkers({ sized, storedSize, etag }: AnsweredObject, { workers }: ParallelOptions): boolean {
   return sized && etag !== undefined && workers > 1 && storedSize >= parallelFrom;
 }

@@ -5,9 +5,9 @@ import type { Envelope } from '../format/envelope.ts';
 import type { StringMap } from '../format/string-map.ts';
 import { decryptStreamWith, type ReleaseRule } from '../streams/decrypt-stream.ts';
 import { destroyOnAbort } from '../streams/destroy-on-abort.ts';
+import { type AnsweredObject, openAnswered, requestObject } from './answered-object.ts';
 import { defaultIdleTimeout, type OnRetry } from './broken-off.ts';
 import type { ObjectAddress, ObjectSetting } from './object-setting.ts';
-import { type OpenedObject, openObject, requestObject } from './opened-object.ts';
 import { ParallelBody } from './parallel-body.ts';
 import { checkParallelOptions, isParallel, parallelOptions } from './parallel-options.ts';
 import { ResumableBody } from './resumable-body.ts';
@@ -88,11 +88,11 @@ export async function openAnswer(
   answer: GetObjectCommandOutput,
   options: GetOptions,
 ): Promise<GetResult> {
-  return bodyOf(await openObject(setting, params, answer, options), options);
+  return bodyOf(await openAnswered(setting, params, answer, options), options);
 }
 
 /** An opened object with the stream of its plaintext. */
-export function bodyOf(object: OpenedObject, options: GetOptions): GetResult {
+export function bodyOf(object: AnsweredObject, options: GetOptions): GetResult {
   const { signal, idleTimeout = defaultIdleTimeout, release, maxBuffered, onRetry } = options;
   const { contentKey, result } = object;
   if (contentKey !== undefined && isParallel(object, options)) {

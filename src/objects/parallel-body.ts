@@ -4,7 +4,7 @@ import { SealpipeError } from '../errors.ts';
 import { streamBufferLength } from '../streams/buffer-length.ts';
 import type { ReleaseRule } from '../streams/decrypt-stream.ts';
 import { destroyOnAbort } from '../streams/destroy-on-abort.ts';
-import type { OpenedObject } from './opened-object.ts';
+import type { AnsweredObject } from './answered-object.ts';
 import { ParallelContent, type ParallelOptions } from './parallel-content.ts';
 
 export interface ParallelBodyOptions extends ParallelOptions {
@@ -19,7 +19,7 @@ export class ParallelBody extends Readable {
   #waiting: Buffer[] | undefined;
 
   /** @param contentKey overwritten at the end */
-  constructor(object: OpenedObject, contentKey: ContentKey, { release, ...options }: ParallelBodyOptions) {
+  constructor(object: AnsweredObject, contentKey: ContentKey, { release, ...options }: ParallelBodyOptions) {
     super({ highWaterMark: streamBufferLength });
     this.#content = new ParallelContent(object, contentKey, options);
     this.#slices = this.#content.slices();

@@ -8,8 +8,8 @@ import { isPlainClient } from '../multipart/request-signer.ts';
 import { Semaphore } from '../multipart/semaphore.ts';
 import { sharedMemory } from '../multipart/workers/shared-memory.ts';
 import { throwIfAborted } from '../retry/retry-sends.ts';
+import type { AnsweredObject } from './answered-object.ts';
 import type { OnRetry } from './broken-off.ts';
-import type { OpenedObject } from './opened-object.ts';
 import { fileRangeLength, rangeOf, rangesFrom, type StoredRange } from './range-plan.ts';
 import { ReadingSession } from './reading-session.ts';
 import { ResumableBody } from './resumable-body.ts';
@@ -46,7 +46,7 @@ interface OpenedRange {
 }
 
 export class ParallelContent {
-  readonly #object: OpenedObject;
+  readonly #object: AnsweredObject;
   readonly #contentKey: ContentKey;
   readonly #options: ParallelOptions;
   /** Ends everything under way, when something failed or nobody wants the rest. */
@@ -57,7 +57,7 @@ export class ParallelContent {
   #failure: Error | undefined;
 
   /** @param contentKey overwritten at the end */
-  constructor(object: OpenedObject, contentKey: ContentKey, options: ParallelOptions) {
+  constructor(object: AnsweredObject, contentKey: ContentKey, options: ParallelOptions) {
     this.#object = object;
     this.#contentKey = contentKey;
     this.#options = options;

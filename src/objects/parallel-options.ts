@@ -1,7 +1,7 @@
 import { defaultWorkerCount } from '../multipart/workers/worker-pool.ts';
+import type { AnsweredObject } from './answered-object.ts';
 import { defaultIdleTimeout } from './broken-off.ts';
 import type { GetOptions } from './get-object.ts';
-import type { OpenedObject } from './opened-object.ts';
 import type { ParallelOptions } from './parallel-content.ts';
 
 /** More connections than this to one object only wait for each other, and take memory. */
@@ -42,7 +42,7 @@ function checkPartSize(partSize: number): void {
 }
 
 /** Whether an object comes over several connections: it was asked for in ranges, and is one that segments can authenticate. */
-export function isParallel(object: OpenedObject, { concurrency = 1 }: Given): boolean {
+export function isParallel(object: AnsweredObject, { concurrency = 1 }: Given): boolean {
   const { arrived, storedSize, etag, contentKey } = object;
   return concurrency > 1 && arrived < storedSize && etag !== undefined && contentKey?.suite.authenticated === true;
 }

@@ -135,6 +135,16 @@ describe('get with several connections', () => {
     assert.equal(line.endpoint.requests.count('GetObject'), 12);
   });
 
+  test('writes them to stdout in order, too', async () => {
+    await line.ok(['put', file, `s3://${bucket}/wide-out`, ...kms]);
+    const object = ['get', `s3://${bucket}/wide-out`, '-', ...kms];
+    const { stdout } = await line.ok([...object, '--concurrency', '3', '--part-size', '8MiB', '--release', 'delayed']);
+    assert.ok(stdout.equals(content));
+    await line.endpoint.requests.settled();
+    const gets = line.endpoint.requests.all('GetObject').filter(({ key }) => key === 'wide-out');
+    assert.equal(gets.length, Math.ceil(content.length / (8 * 1024 * 1024)));
+  });
+
   test('refuses sizes that make no sense', async () => {
     for (const more of [
       ['--concurrency', '0'],

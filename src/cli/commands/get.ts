@@ -9,16 +9,13 @@ import { parseCount } from '../options/upload-options.ts';
 import { printable } from '../printable.ts';
 import { type ProgressStyle, startProgress } from '../progress.ts';
 import { describeRange, rangeToFile, rangeToStdout } from '../range-reading.ts';
-import { addReadingOptions, type ReadingOptions, withReading, writeToStdout } from '../reading.ts';
+import { addReadingOptions, type FetchOptions, type ReadingOptions, withReading, writeToStdout } from '../reading.ts';
 import { formatS3Url, looksLikeS3Url, parseObjectUrl } from '../s3-url.ts';
 import type { TransferDocument } from '../schemas.ts';
 import { UsageError } from '../usage-error.ts';
 
-interface GetCommandOptions extends ReadingOptions, RangeOptions {
+interface GetCommandOptions extends ReadingOptions, RangeOptions, FetchOptions {
   readonly progress: ProgressStyle;
-  readonly concurrency?: number;
-  readonly partSize?: number;
-  readonly workers?: number;
 }
 
 export const getCommand: CommandFactory = defineCommand<GetCommandOptions>({

@@ -23,7 +23,7 @@ import { readObjectEnvelope, refusePlaintext } from './object-envelope.ts';
 import { assertAddress, type ObjectAddress, type ObjectSetting } from './object-setting.ts';
 import { firstRangeLength } from './range-plan.ts';
 
-export interface OpenedObject {
+export interface AnsweredObject {
   readonly client: S3Client;
   /** Its body has not been read. */
   readonly answer: GetObjectCommandOutput;
@@ -49,7 +49,7 @@ export async function requestObject(
   setting: ObjectSetting,
   params: GetParams,
   options: GetOptions,
-): Promise<OpenedObject> {
+): Promise<AnsweredObject> {
   assertAddress(params);
   refuseRanges(params);
   const { client } = setting;
@@ -63,25 +63,25 @@ export async function requestObject(
     const precondition = params.IfNoneMatch === undefined ? 'changed' : 'conditional-write';
     throw s3Failure(cause, { operation: 'GetObject', bucket: params.Bucket, key: params.Key, precondition });
   };
-  if (concurrency === 1) return openObject(setting, params, await send(params).catch(failed), options);
+  if (concurrency === 1) return openAnswered(setting, params, await send(params).catch(failed), options);
   const expected = firstRangeLength(options.partSize);
   const answer = await send({ ...params, Range: `bytes=0-${expected - 1}` }).catch((cause: unknown) =>
     // An object of no bytes has no first range.
     describeFailure(cause).statusCode === 416 ? send(params).catch(failed) : failed(cause),
   );
-  return openObject(setting, params, answer, { ...options, firstRange: expected });
+  return openAnswered(setting, params, answer, { ...options, firstRange: expected });
 }
 
 /**
  * Opens what a GET answered. A failure frees its connection.
  * @throws SealpipeError
  */
-export async function openObject(
+export async function openAnswered(
   setting: ObjectSetting,
   params: GetParams,
   answer: GetObjectCommandOutput,
   options: GetOptions & { readonly firstRange?: number },
-): Promise<OpenedObject> {
+): Promise<AnsweredObject> {
   const { client, policy } = setting;
   const { signal, idleTimeout: timeout } = options;
   try {
