@@ -95,6 +95,8 @@ async function runAttempt(job: UploadJob, observer: UploadObserver, signal: Abor
   if (source === undefined) throw aborted(signal);
   try {
     const length = sourceLength(source, job);
+    // Threads take longer to start than KMS to answer: both at the same time.
+    if (length !== undefined && isLarge(job, length) && isCutIntoSegments(job, length)) takeWorkers(job.workers);
     const beginning =
       job.journal === undefined
         ? await beginUpload(job, length, signal)
@@ -320,12 +322,7 @@ function createProducer(
     index,
   };
   const chunks = untilStopped(source, stop);
-  // A journal records Z of each part, which only segments have.
-  const segments =
-    journal !== undefined ||
-    (job.workers > 0 && (length === undefined || length >= Math.max(parallelFrom, 2 * partSize)));
-  // Without a cipher there is nothing for workers to do.
-  if (!segments || contentKey === undefined) return new SerialParts(contentKey, chunks, plan);
+  if (contentKey === undefined || !isCutIntoSegments(job, length)) return new SerialParts(contentKey, chunks, plan);
   const workers = (): readonly SealWorker[] => (job.workers === 0 ? [new InlineWorker()] : takeWorkers(job.workers));
   const resumed = journal?.resumed && {
     intents: journal.resumed.intents,
@@ -338,6 +335,20 @@ function createProducer(
     workers,
     resumed,
   );
+}
+
+/** Whether parts are encrypted as segments, in any order. */
+function isCutIntoSegments(job: UploadJob, length: number | undefined): boolean {
+  const { keyring, journal, workers } = job;
+  // Without a cipher there is nothing for workers to do.
+  if (keyring === undefined) return false;
+  // A journal records Z of each part, which only segments have.
+  if (journal !== undefined) return true;
+  return workers > 0 && (length === undefined || isLarge(job, length));
+}
+
+function isLarge({ partSize }: UploadJob, length: number): boolean {
+  return length >= Math.max(parallelFrom, 2 * partSize);
 }
 
 /** Ends waiting for a source that delivers nothing when the upload has failed or was aborted. */

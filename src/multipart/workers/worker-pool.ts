@@ -36,6 +36,8 @@ export class PoolWorker {
     this.#worker.on('message', (message: FromWorker) => this.#settle(message));
     this.#worker.on('error', (error) => this.#end(error));
     this.#worker.on('exit', (status) => this.#end(new Error(`the thread ended with status ${status}`)));
+    // It may have been started for what then fails before there is anything to do.
+    this.#keepAlive();
   }
 
   /** Whether it has died. */
