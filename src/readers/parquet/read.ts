@@ -2,7 +2,6 @@ import type { FileMetaData, ParquetParsers } from 'hyparquet';
 import { SealpipeError } from '../../errors.ts';
 import { optionalPeer } from '../optional-peer.ts';
 import { type ByteRange, FetchedRanges, type RequestLimits } from '../orc/byte-ranges.ts';
-import { formatDay } from '../orc/calendar.ts';
 import { Timestamp } from '../timestamp.ts';
 import { ChunkBuffer, type SelectedChunk } from './chunk-buffer.ts';
 import { type ParquetFilter, type StoredFilter, storedFilter } from './filter.ts';
@@ -45,10 +44,6 @@ const aheadFetches = 8;
 /** How hyparquet is to read what it is told of (stored-schema.ts). */
 const parsers: Partial<ParquetParsers> = {
   timestampFromNanoseconds: (value) => new Timestamp(value, false),
-  // Only variants hold these three: other columns of such a kind are integers to it.
-  timestampFromMilliseconds: (value) => new Timestamp(value * 1_000_000n, false),
-  timestampFromMicroseconds: (value) => new Timestamp(value * 1000n, false),
-  dateFromDays: formatDay,
   geometryFromBytes: signedInteger,
 };
 
@@ -208,6 +203,7 @@ function converted(
   try {
     return rows.map(convert);
   } catch (cause) {
+    if (cause instanceof SealpipeError) throw cause;
     throw formatInvalid(
       `row group ${group.index} holds values that are not of their column's type`,
       group.start,
