@@ -112,8 +112,20 @@ function valuesOfPage(
     const own = (number: number, what: string): number =>
       required(countField(header, number, `the ${what} of a page`), `${what} in a page header`);
     const nulls = own(2, 'number of nulls');
-    const levels = own(5, 'definition levels') + own(6, 'repetition levels');
-    booleanField(header, 7, 'is_compressed');
+    const [definition, repetition] = [own(5, 'definition levels'), own(6, 'repetition levels')];
+    const levels = definition + repetition;
+    const compressed = booleanField(header, 7, 'is_compressed') ?? true;
+    if (!compressed && stored !== expanded) {
+      // So did Arrow's writers before 3.0 (ARROW-10353), and compressed it all the same.
+      throw formatUnsupported(
+        `a page of ${path} is said to be not compressed, and has ${stored} bytes of ${expanded}: write it anew with a later version`,
+        at,
+      );
+    }
+    if ((span.maxDefinition === 0 && definition > 0) || (span.maxRepetition === 0 && repetition > 0)) {
+      // hyparquet would take them for values.
+      throw formatUnsupported(`a page of ${path} has ${levels} bytes of levels that its column does not have`, at);
+    }
     const rows = required(countField(header, 3, 'the rows of a page'), 'number of rows in a page header');
     if (nulls > count || rows > count || levels > stored || levels > expanded) {
       throw formatInvalid(
