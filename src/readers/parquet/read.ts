@@ -135,6 +135,11 @@ function planTasks(file: ParquetFile, options: ReadParquetOptions & { selection:
   if (unknown !== undefined) throw new RangeError(`row group ${unknown} was asked for, the file has ${groups.length}`);
   if (!(rowStart >= 0 && rowEnd >= rowStart)) throw new RangeError(`rows [${rowStart}, ${rowEnd}) were asked for`);
   const fields = leavesOf(selection.root);
+  const paths = new Set<string>();
+  const twice = fields.find(({ path }) => paths.size === paths.add(path).size);
+  if (twice !== undefined) {
+    throw formatUnsupported(`it has two columns ${JSON.stringify(twice.path)}, and rows one value for a name`);
+  }
   const levels = levelsOf(selection.root);
   const tasks: Task[] = [];
   let first = 0;
