@@ -29,15 +29,24 @@ export class BatchLoader {
   /** File offset of the body, for errors. */
   readonly offset: number;
   readonly dictionaries: Dictionaries;
+  /** Whether numbers of several bytes have their lowest one first. */
+  readonly little: boolean;
   #node = 0;
   #buffer = 0;
   #variadic = 0;
 
-  constructor(parts: { header: BatchHeader; body: Uint8Array; offset: number; dictionaries: Dictionaries }) {
+  constructor(parts: {
+    header: BatchHeader;
+    body: Uint8Array;
+    offset: number;
+    dictionaries: Dictionaries;
+    little: boolean;
+  }) {
     this.#header = parts.header;
     this.#body = parts.body;
     this.offset = parts.offset;
     this.dictionaries = parts.dictionaries;
+    this.little = parts.little;
   }
 
   /** The next field's column. It has to have at least `least` values. */

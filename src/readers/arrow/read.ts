@@ -1,3 +1,4 @@
+import { distinctNames } from '../field-names.ts';
 import { FetchedRanges, mergeRanges, type RequestLimits } from '../orc/byte-ranges.ts';
 import { type ArrowBlock, type ArrowFile, messageOf } from './arrow-file.ts';
 import { type ArrowColumn, BatchLoader } from './columns.ts';
@@ -10,7 +11,10 @@ import type { ArrowValue } from './value-reader.ts';
 export type ArrowRow = Record<string, ArrowValue>;
 
 export interface ReadArrowOptions extends RequestLimits {
-  /** Names of the columns wanted. Default all. Rows have them in the file's order. */
+  /**
+   * Names of the columns wanted. Default all. Rows have them in the file's order. Where several have the same name, the
+   * second is `name_1`, here and in rows.
+   */
   columns?: readonly string[];
   /** Indices of the record batches wanted. Default all. */
   batches?: readonly number[];
@@ -35,11 +39,10 @@ export async function* readArrowRows(
   const { columns, batchSize = 4096, limit = Number.POSITIVE_INFINITY } = options;
   if (!Number.isSafeInteger(batchSize) || batchSize < 1) throw new RangeError(`batchSize is ${batchSize}`);
   const { fields } = file.schema;
-  const unknown = columns?.find((name) => !fields.some((field) => field.name === name));
+  const names = distinctNames(fields.map(({ name }) => name));
+  const unknown = columns?.find((name) => !names.includes(name));
   if (unknown !== undefined) {
-    throw new RangeError(
-      `there is no column ${JSON.stringify(unknown)}; the file has ${fields.map(({ name }) => name).join(', ')}`,
-    );
+    throw new RangeError(`there is no column ${JSON.stringify(unknown)}; the file has ${names.join(', ')}`);
   }
   const indices = options.batches ?? file.recordBatches.map((_, index) => index);
   const blocks = indices.map((index) => {
@@ -48,7 +51,7 @@ export async function* readArrowRows(
       throw new RangeError(`record batch ${index} was asked for, there are ${file.recordBatches.length}`);
     return block;
   });
-  const wanted = new Set(columns ?? fields.map(({ name }) => name));
+  const wanted = new Set(columns ?? names);
   const canceller = new AbortController();
   const signal = options.signal === undefined ? canceller.signal : AbortSignal.any([options.signal, canceller.signal]);
   const limits = { ...options, signal };
@@ -67,10 +70,11 @@ export async function* readArrowRows(
       if (message.type !== 'record batch')
         throw formatInvalid(`a ${message.type} stands for a record batch`, block.start);
       const { batch } = message;
-      const loader = loaderOf(fetched, { block, header: batch, dictionaries: dictionaries.values });
+      const loader = loaderOf(file, { fetched, block, header: batch, dictionaries: dictionaries.values });
       const selected: [string, ArrowColumn][] = [];
-      for (const field of fields) {
-        if (wanted.has(field.name)) selected.push([field.name, loader.column(field, batch.rowCount)]);
+      for (const [position, field] of fields.entries()) {
+        const name = names[position]!;
+        if (wanted.has(name)) selected.push([name, loader.column(field, batch.rowCount)]);
         else loader.skip(field);
       }
       for (let start = 0; start < batch.rowCount && left > 0; start += batchSize) {
@@ -100,13 +104,18 @@ async function fetchBlocks(file: ArrowFile, blocks: readonly ArrowBlock[], limit
 }
 
 function loaderOf(
-  fetched: FetchedRanges,
-  parts: { block: ArrowBlock; header: BatchHeader; dictionaries: ReadonlyMap<number, ArrowColumn> },
+  { schema }: ArrowFile,
+  parts: {
+    fetched: FetchedRanges;
+    block: ArrowBlock;
+    header: BatchHeader;
+    dictionaries: ReadonlyMap<number, ArrowColumn>;
+  },
 ): BatchLoader {
-  const { block, header, dictionaries } = parts;
+  const { fetched, block, header, dictionaries } = parts;
   const offset = block.start + block.metadataLength;
   const body = fetched.get({ start: offset, end: offset + block.bodyLength });
-  return new BatchLoader({ header, body, offset, dictionaries });
+  return new BatchLoader({ header, body, offset, dictionaries, little: schema.bigEndian !== true });
 }
 
 /** The dictionaries as they are at a place of the data: those of a stream change as it goes on. */
@@ -145,7 +154,7 @@ class DictionaryStore {
       if (message.type !== 'dictionary') throw formatInvalid(`a ${message.type} stands for a dictionary`, block.start);
       const field = this.#fields.get(message.id);
       if (field === undefined) throw formatInvalid(`no field uses dictionary ${message.id}`, block.start);
-      const loader = loaderOf(fetched, { block, header: message.batch, dictionaries: this.values });
+      const loader = loaderOf(this.#file, { fetched, block, header: message.batch, dictionaries: this.values });
       const column = loader.column(field, message.batch.rowCount);
       const before = this.values.get(message.id);
       if (message.delta && before === undefined)
