@@ -235,7 +235,7 @@ async function readTask(
   const columns = [...new Set(chunks.map(({ chunk }) => chunk.path.split('.')[0]!))];
   // A selection of nothing still has as many rows.
   if (columns.length === 0) return Array.from({ length: rowEnd - rowStart }, () => ({}));
-  const buffer = new ChunkBuffer({ file, group, chunks, fetched, signal });
+  const buffer = new ChunkBuffer({ file, group, chunks, fetched, rowEnd, signal });
   try {
     return await hyparquet.parquetReadObjects({
       file: buffer,

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ExpandedPages } from '../../../src/readers/parquet/codecs.ts';
 import type { ParquetCodec } from '../../../src/readers/parquet/footer.ts';
+import { GroupLimits } from '../../../src/readers/parquet/group-limits.ts';
 import { checkPages, type PageSpan } from '../../../src/readers/parquet/pages.ts';
 
 /** Header of a page of version 2: four values in four rows, stored plain, and these sizes. */
@@ -27,7 +28,19 @@ function spanOf(codec: ParquetCodec, maxDefinition: number): PageSpan {
   };
   const field = { name: 'a', path: 'a', repetition: 'OPTIONAL' as const, type: 'INT32' as const, children: [] };
   const pages = new ExpandedPages();
-  return { chunk, field, rowCount: 4, offset: 4, whole: true, flat: true, maxRepetition: 0, maxDefinition, pages };
+  const limits = new GroupLimits({ index: 0, stored: 100, values: 4, rows: 4 });
+  return {
+    limits,
+    chunk,
+    field,
+    rowCount: 4,
+    offset: 4,
+    whole: true,
+    flat: true,
+    maxRepetition: 0,
+    maxDefinition,
+    pages,
+  };
 }
 
 test('a page that is said to be not compressed and has other sizes is refused by name, and not read as it is', () => {
