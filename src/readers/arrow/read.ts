@@ -1,5 +1,6 @@
 import { distinctNames } from '../field-names.ts';
 import { FetchedRanges, mergeRanges, type RequestLimits } from '../orc/byte-ranges.ts';
+import { RowAllowance } from './allowance.ts';
 import { type ArrowBlock, type ArrowFile, messageOf } from './arrow-file.ts';
 import { type ArrowColumn, BatchLoader } from './columns.ts';
 import { formatInvalid, formatUnsupported } from './format-error.ts';
@@ -55,7 +56,8 @@ export async function* readArrowRows(
   const canceller = new AbortController();
   const signal = options.signal === undefined ? canceller.signal : AbortSignal.any([options.signal, canceller.signal]);
   const limits = { ...options, signal };
-  const dictionaries = new DictionaryStore(file);
+  const allowance = new RowAllowance();
+  const dictionaries = new DictionaryStore(file, allowance);
   let left = limit;
   let ahead: Promise<FetchedRanges> | undefined;
   try {
@@ -70,7 +72,8 @@ export async function* readArrowRows(
       if (message.type !== 'record batch')
         throw formatInvalid(`a ${message.type} stands for a record batch`, block.start);
       const { batch } = message;
-      const loader = loaderOf(file, { fetched, block, header: batch, dictionaries: dictionaries.values });
+      allowance.startBatch();
+      const loader = loaderOf(file, { fetched, block, header: batch, dictionaries: dictionaries.values, allowance });
       const selected: [string, ArrowColumn][] = [];
       for (const [position, field] of fields.entries()) {
         const name = names[position]!;
@@ -80,6 +83,7 @@ export async function* readArrowRows(
       for (let start = 0; start < batch.rowCount && left > 0; start += batchSize) {
         const count = Math.min(batchSize, batch.rowCount - start, left);
         left -= count;
+        allowance.startRows();
         yield Array.from({ length: count }, (_, row) =>
           Object.fromEntries(selected.map(([name, column]) => [name, column.get(start + row)])),
         );
@@ -110,23 +114,26 @@ function loaderOf(
     block: ArrowBlock;
     header: BatchHeader;
     dictionaries: ReadonlyMap<number, ArrowColumn>;
+    allowance: RowAllowance;
   },
 ): BatchLoader {
-  const { fetched, block, header, dictionaries } = parts;
+  const { fetched, block, header, dictionaries, allowance } = parts;
   const offset = block.start + block.metadataLength;
   const body = fetched.get({ start: offset, end: offset + block.bodyLength });
-  return new BatchLoader({ header, body, offset, dictionaries, little: schema.bigEndian !== true });
+  return new BatchLoader({ header, body, offset, dictionaries, little: schema.bigEndian !== true, allowance });
 }
 
 /** The dictionaries as they are at a place of the data: those of a stream change as it goes on. */
 class DictionaryStore {
   readonly values = new Map<number, ArrowColumn>();
   readonly #file: ArrowFile;
+  readonly #allowance: RowAllowance;
   readonly #fields: ReadonlyMap<number, ArrowField>;
   #next = 0;
 
-  constructor(file: ArrowFile) {
+  constructor(file: ArrowFile, allowance: RowAllowance) {
     this.#file = file;
+    this.#allowance = allowance;
     const fields = new Map<number, ArrowField>();
     const collect = (field: ArrowField): void => {
       if (field.dictionary !== undefined) {
@@ -154,8 +161,15 @@ class DictionaryStore {
       if (message.type !== 'dictionary') throw formatInvalid(`a ${message.type} stands for a dictionary`, block.start);
       const field = this.#fields.get(message.id);
       if (field === undefined) throw formatInvalid(`no field uses dictionary ${message.id}`, block.start);
-      const loader = loaderOf(this.#file, { fetched, block, header: message.batch, dictionaries: this.values });
-      const column = loader.column(field, message.batch.rowCount);
+      const loader = loaderOf(this.#file, {
+        fetched,
+        block,
+        header: message.batch,
+        dictionaries: this.values,
+        allowance: this.#allowance,
+      });
+
+      const column = sharedValues(field, loader.column(field, message.batch.rowCount));
       const before = this.values.get(message.id);
       if (message.delta && before === undefined)
         throw formatInvalid('a dictionary is added to before it is there', block.start);
@@ -165,6 +179,26 @@ class DictionaryStore {
       this.values.set(message.id, message.delta && before !== undefined ? appended(before, column) : column);
     }
   }
+}
+
+/**
+ * The strings and bytes of a dictionary, each made once however many rows have it. Lists are not: they would then share
+ * what is in them, and what walks through them afterwards would meet it any number of times.
+ */
+function sharedValues({ type, dictionary }: ArrowField, column: ArrowColumn): ArrowColumn {
+  if (dictionary !== undefined || !/utf8|binary/.test(type.kind)) return column;
+  const made = new Map<number, ArrowValue>();
+  return {
+    length: column.length,
+    get: (index) => {
+      let value = made.get(index);
+      if (value === undefined) {
+        value = column.get(index);
+        made.set(index, value);
+      }
+      return value;
+    },
+  };
 }
 
 function appended(first: ArrowColumn, second: ArrowColumn): ArrowColumn {

@@ -82,7 +82,10 @@ export function valueReader(field: ArrowField, values: Values): Read {
       return intervals(type.unit, values);
     case 'fixed_size_binary': {
       const bytes = loader.buffer(length * type.width);
-      return (index) => bytes.slice(index * type.width, (index + 1) * type.width);
+      return (index) => {
+        loader.allowance.takeBytes(type.width);
+        return bytes.slice(index * type.width, (index + 1) * type.width);
+      };
     }
     case 'utf8':
     case 'large_utf8':
@@ -115,12 +118,18 @@ export function valueReader(field: ArrowField, values: Values): Read {
     case 'fixed_size_list': {
       const { size } = type;
       const items = loader.column(children[0]!, length * size);
-      return (index) => Array.from({ length: size }, (_, position) => items.get(index * size + position));
+      return (index) => {
+        loader.allowance.takeElements(size);
+        return Array.from({ length: size }, (_, position) => items.get(index * size + position));
+      };
     }
     case 'struct': {
       const names = distinctNames(children.map(({ name }) => name));
       const columns = children.map((child, position) => [names[position]!, loader.column(child, length)] as const);
-      return (index) => Object.fromEntries(columns.map(([name, column]) => [name, column.get(index)]));
+      return (index) => {
+        loader.allowance.takeElements(columns.length);
+        return Object.fromEntries(columns.map(([name, column]) => [name, column.get(index)]));
+      };
     }
     case 'union':
       return unions(type, children, values);
@@ -220,6 +229,7 @@ function byteStrings(wide: boolean, values: Values, read: (bytes: Uint8Array) =>
     if (!(start >= 0 && start <= end && end <= bytes.length)) {
       throw values.loader.invalid(`a string is at [${start}, ${end}) of ${bytes.length} bytes`);
     }
+    values.loader.allowance.takeBytes(end - start);
     return read(bytes.subarray(start, end));
   };
 }
@@ -240,6 +250,7 @@ function views(values: Values, read: (bytes: Uint8Array) => ArrowValue): Read {
     if (length < 0 || buffer === undefined || start < 0 || start + length > buffer.length) {
       throw loader.invalid(`a view of ${length} bytes lies outside of its buffers`);
     }
+    loader.allowance.takeBytes(length);
     return read(buffer.subarray(start, start + length));
   };
 }
@@ -271,6 +282,7 @@ function slice(
   if (!(start >= 0 && start <= end && end <= items.length)) {
     throw loader.invalid(`a list is at [${start}, ${end}) of ${items.length} values`);
   }
+  loader.allowance.takeElements(end - start);
   return Array.from({ length: end - start }, (_, position) => items.get(start + position));
 }
 

@@ -41,7 +41,7 @@ const place = { path: 'a', at: 4, position: 0 };
 test('what values take that begin as the ones before is counted before any is made', () => {
   const words = ['axis', 'axle', 'babble', 'babyhood'];
   const prefixes = [0, 2, 0, 3];
-  const suffixes = words.map((word, index) => word.slice(prefixes[index]!));
+  const suffixes = words.map((word, index) => word.slice(prefixes[index]));
   const stored = [
     ...lengths(prefixes),
     ...lengths(suffixes.map(({ length }) => length)),
