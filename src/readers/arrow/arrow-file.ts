@@ -41,7 +41,7 @@ const shortest = 8;
  * A file takes one request where `tailBytes` hold its footer, else one more for the missing part alone. Of a stream,
  * every message's metadata is read, since nothing says where they are.
  *
- * @throws SealpipeError FORMAT_INVALID; FORMAT_UNSUPPORTED for Feather V1 and big-endian data
+ * @throws SealpipeError FORMAT_INVALID; FORMAT_UNSUPPORTED for Feather V1
  */
 export async function openArrow(source: RangeSource, options: OpenArrowOptions = {}): Promise<ArrowFile> {
   const { tailBytes = 64 * 1024, signal } = options;

@@ -1,7 +1,9 @@
 /** From the body of a record batch to columns whose values can be asked for. Every length is held to the bytes there. */
+
 import { lz4Frame } from '../lz4-frame.ts';
 import { plainBytes } from '../orc/byte-ranges.ts';
 import { zstdDecompress } from '../orc/zstd.ts';
+import { RowAllowance } from './allowance.ts';
 import { formatInvalid } from './format-error.ts';
 import type { BatchHeader } from './message.ts';
 import type { ArrowField } from './schema.ts';
@@ -29,15 +31,28 @@ export class BatchLoader {
   /** File offset of the body, for errors. */
   readonly offset: number;
   readonly dictionaries: Dictionaries;
+  /** Whether numbers of several bytes have their lowest one first. */
+  readonly little: boolean;
+  /** What the rows made of this batch may take. */
+  readonly allowance: RowAllowance;
   #node = 0;
   #buffer = 0;
   #variadic = 0;
 
-  constructor(parts: { header: BatchHeader; body: Uint8Array; offset: number; dictionaries: Dictionaries }) {
+  constructor(parts: {
+    header: BatchHeader;
+    body: Uint8Array;
+    offset: number;
+    dictionaries: Dictionaries;
+    little: boolean;
+    allowance?: RowAllowance;
+  }) {
     this.#header = parts.header;
     this.#body = parts.body;
     this.offset = parts.offset;
     this.dictionaries = parts.dictionaries;
+    this.little = parts.little;
+    this.allowance = parts.allowance ?? new RowAllowance();
   }
 
   /** The next field's column. It has to have at least `least` values. */
@@ -96,6 +111,7 @@ export class BatchLoader {
     }
     const stored = this.#body.subarray(start, start + length);
     const bytes = this.#header.compression === undefined || length === 0 ? stored : this.#expand(stored);
+    this.allowance.addStored(bytes.length);
     if (bytes.length < least) throw this.invalid(`a buffer has ${bytes.length} bytes where ${least} are needed`);
     return bytes;
   }

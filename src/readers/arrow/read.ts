@@ -1,4 +1,6 @@
+import { distinctNames } from '../field-names.ts';
 import { FetchedRanges, mergeRanges, type RequestLimits } from '../orc/byte-ranges.ts';
+import { RowAllowance } from './allowance.ts';
 import { type ArrowBlock, type ArrowFile, messageOf } from './arrow-file.ts';
 import { type ArrowColumn, BatchLoader } from './columns.ts';
 import { formatInvalid, formatUnsupported } from './format-error.ts';
@@ -10,7 +12,10 @@ import type { ArrowValue } from './value-reader.ts';
 export type ArrowRow = Record<string, ArrowValue>;
 
 export interface ReadArrowOptions extends RequestLimits {
-  /** Names of the columns wanted. Default all. Rows have them in the file's order. */
+  /**
+   * Names of the columns wanted. Default all. Rows have them in the file's order. Where several have the same name, the
+   * second is `name_1`, here and in rows.
+   */
   columns?: readonly string[];
   /** Indices of the record batches wanted. Default all. */
   batches?: readonly number[];
@@ -35,11 +40,10 @@ export async function* readArrowRows(
   const { columns, batchSize = 4096, limit = Number.POSITIVE_INFINITY } = options;
   if (!Number.isSafeInteger(batchSize) || batchSize < 1) throw new RangeError(`batchSize is ${batchSize}`);
   const { fields } = file.schema;
-  const unknown = columns?.find((name) => !fields.some((field) => field.name === name));
+  const names = distinctNames(fields.map(({ name }) => name));
+  const unknown = columns?.find((name) => !names.includes(name));
   if (unknown !== undefined) {
-    throw new RangeError(
-      `there is no column ${JSON.stringify(unknown)}; the file has ${fields.map(({ name }) => name).join(', ')}`,
-    );
+    throw new RangeError(`there is no column ${JSON.stringify(unknown)}; the file has ${names.join(', ')}`);
   }
   const indices = options.batches ?? file.recordBatches.map((_, index) => index);
   const blocks = indices.map((index) => {
@@ -48,11 +52,12 @@ export async function* readArrowRows(
       throw new RangeError(`record batch ${index} was asked for, there are ${file.recordBatches.length}`);
     return block;
   });
-  const wanted = new Set(columns ?? fields.map(({ name }) => name));
+  const wanted = new Set(columns ?? names);
   const canceller = new AbortController();
   const signal = options.signal === undefined ? canceller.signal : AbortSignal.any([options.signal, canceller.signal]);
   const limits = { ...options, signal };
-  const dictionaries = new DictionaryStore(file);
+  const allowance = new RowAllowance();
+  const dictionaries = new DictionaryStore(file, allowance);
   let left = limit;
   let ahead: Promise<FetchedRanges> | undefined;
   try {
@@ -67,15 +72,18 @@ export async function* readArrowRows(
       if (message.type !== 'record batch')
         throw formatInvalid(`a ${message.type} stands for a record batch`, block.start);
       const { batch } = message;
-      const loader = loaderOf(fetched, { block, header: batch, dictionaries: dictionaries.values });
+      allowance.startBatch();
+      const loader = loaderOf(file, { fetched, block, header: batch, dictionaries: dictionaries.values, allowance });
       const selected: [string, ArrowColumn][] = [];
-      for (const field of fields) {
-        if (wanted.has(field.name)) selected.push([field.name, loader.column(field, batch.rowCount)]);
+      for (const [position, field] of fields.entries()) {
+        const name = names[position]!;
+        if (wanted.has(name)) selected.push([name, loader.column(field, batch.rowCount)]);
         else loader.skip(field);
       }
       for (let start = 0; start < batch.rowCount && left > 0; start += batchSize) {
         const count = Math.min(batchSize, batch.rowCount - start, left);
         left -= count;
+        allowance.startRows();
         yield Array.from({ length: count }, (_, row) =>
           Object.fromEntries(selected.map(([name, column]) => [name, column.get(start + row)])),
         );
@@ -100,24 +108,32 @@ async function fetchBlocks(file: ArrowFile, blocks: readonly ArrowBlock[], limit
 }
 
 function loaderOf(
-  fetched: FetchedRanges,
-  parts: { block: ArrowBlock; header: BatchHeader; dictionaries: ReadonlyMap<number, ArrowColumn> },
+  { schema }: ArrowFile,
+  parts: {
+    fetched: FetchedRanges;
+    block: ArrowBlock;
+    header: BatchHeader;
+    dictionaries: ReadonlyMap<number, ArrowColumn>;
+    allowance: RowAllowance;
+  },
 ): BatchLoader {
-  const { block, header, dictionaries } = parts;
+  const { fetched, block, header, dictionaries, allowance } = parts;
   const offset = block.start + block.metadataLength;
   const body = fetched.get({ start: offset, end: offset + block.bodyLength });
-  return new BatchLoader({ header, body, offset, dictionaries });
+  return new BatchLoader({ header, body, offset, dictionaries, little: schema.bigEndian !== true, allowance });
 }
 
 /** The dictionaries as they are at a place of the data: those of a stream change as it goes on. */
 class DictionaryStore {
   readonly values = new Map<number, ArrowColumn>();
   readonly #file: ArrowFile;
+  readonly #allowance: RowAllowance;
   readonly #fields: ReadonlyMap<number, ArrowField>;
   #next = 0;
 
-  constructor(file: ArrowFile) {
+  constructor(file: ArrowFile, allowance: RowAllowance) {
     this.#file = file;
+    this.#allowance = allowance;
     const fields = new Map<number, ArrowField>();
     const collect = (field: ArrowField): void => {
       if (field.dictionary !== undefined) {
@@ -145,8 +161,15 @@ class DictionaryStore {
       if (message.type !== 'dictionary') throw formatInvalid(`a ${message.type} stands for a dictionary`, block.start);
       const field = this.#fields.get(message.id);
       if (field === undefined) throw formatInvalid(`no field uses dictionary ${message.id}`, block.start);
-      const loader = loaderOf(fetched, { block, header: message.batch, dictionaries: this.values });
-      const column = loader.column(field, message.batch.rowCount);
+      const loader = loaderOf(this.#file, {
+        fetched,
+        block,
+        header: message.batch,
+        dictionaries: this.values,
+        allowance: this.#allowance,
+      });
+
+      const column = sharedValues(field, loader.column(field, message.batch.rowCount));
       const before = this.values.get(message.id);
       if (message.delta && before === undefined)
         throw formatInvalid('a dictionary is added to before it is there', block.start);
@@ -156,6 +179,26 @@ class DictionaryStore {
       this.values.set(message.id, message.delta && before !== undefined ? appended(before, column) : column);
     }
   }
+}
+
+/**
+ * The strings and bytes of a dictionary, each made once however many rows have it. Lists are not: they would then share
+ * what is in them, and what walks through them afterwards would meet it any number of times.
+ */
+function sharedValues({ type, dictionary }: ArrowField, column: ArrowColumn): ArrowColumn {
+  if (dictionary !== undefined || !/utf8|binary/.test(type.kind)) return column;
+  const made = new Map<number, ArrowValue>();
+  return {
+    length: column.length,
+    get: (index) => {
+      let value = made.get(index);
+      if (value === undefined) {
+        value = column.get(index);
+        made.set(index, value);
+      }
+      return value;
+    },
+  };
 }
 
 function appended(first: ArrowColumn, second: ArrowColumn): ArrowColumn {

@@ -49,6 +49,8 @@ export interface ArrowField {
 export interface ArrowSchema {
   readonly fields: readonly ArrowField[];
   readonly metadata: Readonly<Record<string, string>>;
+  /** Set where numbers of several bytes have their highest one first. */
+  readonly bigEndian?: true;
 }
 
 /** Deeper than this no honest schema nests, and readers of it recurse. */
@@ -56,8 +58,13 @@ const deepest = 64;
 
 /** @throws SealpipeError FORMAT_INVALID, FORMAT_UNSUPPORTED */
 export function readSchema(table: FlatTable): ArrowSchema {
-  if (table.short(0) !== 0) throw formatUnsupported('its values are big-endian');
-  return { fields: table.tables(1).map((field) => readField(field, 1)), metadata: keyValues(table, 2) };
+  const endianness = table.short(0);
+  if (endianness !== 0 && endianness !== 1) throw formatInvalid(`its schema has the unknown endianness ${endianness}`);
+  return {
+    fields: table.tables(1).map((field) => readField(field, 1)),
+    metadata: keyValues(table, 2),
+    ...(endianness === 1 ? { bigEndian: true } : {}),
+  };
 }
 
 /** Key-value metadata: a repeated key has its last value. */

@@ -1,4 +1,5 @@
 /** The values of each type, read from the buffers of a batch. */
+import { distinctNames } from '../field-names.ts';
 import { formatDay } from '../orc/calendar.ts';
 import { decimalText, plainInteger } from '../parquet/value-of.ts';
 import { formatTime, Timestamp } from '../timestamp.ts';
@@ -37,6 +38,7 @@ const unitNanoseconds: Readonly<Record<ArrowTimeUnit, bigint>> = {
 export function valueReader(field: ArrowField, values: Values): Read {
   const { type, children } = field;
   const { loader, length } = values;
+  const { little } = loader;
   switch (type.kind) {
     case 'null':
       return () => null;
@@ -48,20 +50,20 @@ export function valueReader(field: ArrowField, values: Values): Read {
       return integers(type, values);
     case 'float': {
       const view = fixed(values, type.bits / 8);
-      if (type.bits === 64) return (index) => view.getFloat64(index * 8, true);
+      if (type.bits === 64) return (index) => view.getFloat64(index * 8, little);
       return type.bits === 32
-        ? (index) => view.getFloat32(index * 4, true)
-        : (index) => halfFloat(view.getUint16(index * 2, true));
+        ? (index) => view.getFloat32(index * 4, little)
+        : (index) => halfFloat(view.getUint16(index * 2, little));
     }
     case 'decimal': {
       const width = type.bits / 8;
       const view = fixed(values, width);
-      return (index) => decimal(wideInteger(view, index * width, width), type.scale);
+      return (index) => decimal(wideInteger(view, { position: index * width, width, little }), type.scale);
     }
     case 'date': {
       const view = fixed(values, type.bits / 8);
-      if (type.bits === 32) return (index) => formatDay(view.getInt32(index * 4, true));
-      return (index) => formatDay(Math.floor(Number(view.getBigInt64(index * 8, true)) / 86_400_000));
+      if (type.bits === 32) return (index) => formatDay(view.getInt32(index * 4, little));
+      return (index) => formatDay(Math.floor(Number(view.getBigInt64(index * 8, little)) / 86_400_000));
     }
     case 'time': {
       const read = signed(values, type.bits);
@@ -80,7 +82,10 @@ export function valueReader(field: ArrowField, values: Values): Read {
       return intervals(type.unit, values);
     case 'fixed_size_binary': {
       const bytes = loader.buffer(length * type.width);
-      return (index) => bytes.slice(index * type.width, (index + 1) * type.width);
+      return (index) => {
+        loader.allowance.takeBytes(type.width);
+        return bytes.slice(index * type.width, (index + 1) * type.width);
+      };
     }
     case 'utf8':
     case 'large_utf8':
@@ -113,11 +118,18 @@ export function valueReader(field: ArrowField, values: Values): Read {
     case 'fixed_size_list': {
       const { size } = type;
       const items = loader.column(children[0]!, length * size);
-      return (index) => Array.from({ length: size }, (_, position) => items.get(index * size + position));
+      return (index) => {
+        loader.allowance.takeElements(size);
+        return Array.from({ length: size }, (_, position) => items.get(index * size + position));
+      };
     }
     case 'struct': {
-      const columns = children.map((child) => [child.name, loader.column(child, length)] as const);
-      return (index) => Object.fromEntries(columns.map(([name, column]) => [name, column.get(index)]));
+      const names = distinctNames(children.map(({ name }) => name));
+      const columns = children.map((child, position) => [names[position]!, loader.column(child, length)] as const);
+      return (index) => {
+        loader.allowance.takeElements(columns.length);
+        return Object.fromEntries(columns.map(([name, column]) => [name, column.get(index)]));
+      };
     }
     case 'union':
       return unions(type, children, values);
@@ -134,23 +146,27 @@ function fixed({ loader, length }: Values, width: number): DataView {
 function integers(type: Extract<ArrowType, { kind: 'int' }>, values: Values): Read {
   const view = fixed(values, type.bits / 8);
   const { signed } = type;
+  const { little } = values.loader;
   switch (type.bits) {
     case 8:
       return signed ? (index) => view.getInt8(index) : (index) => view.getUint8(index);
     case 16:
-      return signed ? (index) => view.getInt16(index * 2, true) : (index) => view.getUint16(index * 2, true);
+      return signed ? (index) => view.getInt16(index * 2, little) : (index) => view.getUint16(index * 2, little);
     case 32:
-      return signed ? (index) => view.getInt32(index * 4, true) : (index) => view.getUint32(index * 4, true);
+      return signed ? (index) => view.getInt32(index * 4, little) : (index) => view.getUint32(index * 4, little);
     case 64:
       return signed
-        ? (index) => plainInteger(view.getBigInt64(index * 8, true))
-        : (index) => plainInteger(view.getBigUint64(index * 8, true));
+        ? (index) => plainInteger(view.getBigInt64(index * 8, little))
+        : (index) => plainInteger(view.getBigUint64(index * 8, little));
   }
 }
 
 function signed(values: Values, bits: 32 | 64): (index: number) => bigint {
   const view = fixed(values, bits / 8);
-  return bits === 32 ? (index) => BigInt(view.getInt32(index * 4, true)) : (index) => view.getBigInt64(index * 8, true);
+  const { little } = values.loader;
+  return bits === 32
+    ? (index) => BigInt(view.getInt32(index * 4, little))
+    : (index) => view.getBigInt64(index * 8, little);
 }
 
 function halfFloat(bits: number): number {
@@ -161,10 +177,15 @@ function halfFloat(bits: number): number {
   return exponent === 0 ? sign * fraction * 2 ** -24 : sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
 }
 
-function wideInteger(view: DataView, position: number, width: number): bigint {
-  if (width === 4) return BigInt(view.getInt32(position, true));
-  let value = view.getBigInt64(position + width - 8, true);
-  for (let at = width - 16; at >= 0; at -= 8) value = (value << 64n) | view.getBigUint64(position + at, true);
+function wideInteger(
+  view: DataView,
+  { position, width, little }: { position: number; width: number; little: boolean },
+): bigint {
+  if (width === 4) return BigInt(view.getInt32(position, little));
+  const words = width / 8;
+  const at = (rank: number): number => position + 8 * (little ? words - 1 - rank : rank);
+  let value = view.getBigInt64(at(0), little);
+  for (let rank = 1; rank < words; rank++) value = (value << 64n) | view.getBigUint64(at(rank), little);
   return value;
 }
 
@@ -174,6 +195,7 @@ function decimal(unscaled: bigint, scale: number): string {
 
 function intervals(unit: 'YEAR_MONTH' | 'DAY_TIME' | 'MONTH_DAY_NANO', values: Values): Read {
   const width = { YEAR_MONTH: 4, DAY_TIME: 8, MONTH_DAY_NANO: 16 }[unit];
+  const { little } = values.loader;
   const view = fixed(values, width);
   const entry = (months: number, days: number, nanoseconds: bigint): ArrowValue => ({
     months,
@@ -182,9 +204,10 @@ function intervals(unit: 'YEAR_MONTH' | 'DAY_TIME' | 'MONTH_DAY_NANO', values: V
   });
   return (index) => {
     const at = index * width;
-    if (unit === 'YEAR_MONTH') return entry(view.getInt32(at, true), 0, 0n);
-    if (unit === 'DAY_TIME') return entry(0, view.getInt32(at, true), BigInt(view.getInt32(at + 4, true)) * 1_000_000n);
-    return entry(view.getInt32(at, true), view.getInt32(at + 4, true), view.getBigInt64(at + 8, true));
+    if (unit === 'YEAR_MONTH') return entry(view.getInt32(at, little), 0, 0n);
+    if (unit === 'DAY_TIME')
+      return entry(0, view.getInt32(at, little), BigInt(view.getInt32(at + 4, little)) * 1_000_000n);
+    return entry(view.getInt32(at, little), view.getInt32(at + 4, little), view.getBigInt64(at + 8, little));
   };
 }
 
@@ -194,7 +217,8 @@ function offsets({ loader, length }: Values, wide: boolean): (index: number) => 
   const bytes = loader.buffer(length === 0 ? 0 : (length + 1) * width);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   if (bytes.length === 0) return () => 0;
-  return wide ? (index) => Number(view.getBigInt64(index * 8, true)) : (index) => view.getInt32(index * 4, true);
+  const { little } = loader;
+  return wide ? (index) => Number(view.getBigInt64(index * 8, little)) : (index) => view.getInt32(index * 4, little);
 }
 
 function byteStrings(wide: boolean, values: Values, read: (bytes: Uint8Array) => ArrowValue): Read {
@@ -205,6 +229,7 @@ function byteStrings(wide: boolean, values: Values, read: (bytes: Uint8Array) =>
     if (!(start >= 0 && start <= end && end <= bytes.length)) {
       throw values.loader.invalid(`a string is at [${start}, ${end}) of ${bytes.length} bytes`);
     }
+    values.loader.allowance.takeBytes(end - start);
     return read(bytes.subarray(start, end));
   };
 }
@@ -212,18 +237,20 @@ function byteStrings(wide: boolean, values: Values, read: (bytes: Uint8Array) =>
 /** Sixteen bytes a value: its length, then itself where it has twelve at most, else its start, buffer and offset. */
 function views(values: Values, read: (bytes: Uint8Array) => ArrowValue): Read {
   const { loader } = values;
+  const { little } = loader;
   const bytes = loader.buffer(values.length * 16);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   const data = Array.from({ length: loader.variadicCount() }, () => loader.buffer(0));
   return (index) => {
     const at = index * 16;
-    const length = view.getInt32(at, true);
+    const length = view.getInt32(at, little);
     if (length >= 0 && length <= 12) return read(bytes.subarray(at + 4, at + 4 + length));
-    const buffer = data[view.getInt32(at + 8, true)];
-    const start = view.getInt32(at + 12, true);
+    const buffer = data[view.getInt32(at + 8, little)];
+    const start = view.getInt32(at + 12, little);
     if (length < 0 || buffer === undefined || start < 0 || start + length > buffer.length) {
       throw loader.invalid(`a view of ${length} bytes lies outside of its buffers`);
     }
+    loader.allowance.takeBytes(length);
     return read(buffer.subarray(start, start + length));
   };
 }
@@ -237,11 +264,12 @@ function lists(item: ArrowField, values: Values & { wide: boolean }): Read {
 
 function listViews(item: ArrowField, values: Values & { wide: boolean }): Read {
   const { loader, wide } = values;
+  const { little } = loader;
   const width = wide ? 8 : 4;
   const [starts, sizes] = [fixed(values, width), fixed(values, width)];
   const items = loader.column(item, 0);
   const at = (view: DataView, index: number): number =>
-    wide ? Number(view.getBigInt64(index * 8, true)) : view.getInt32(index * 4, true);
+    wide ? Number(view.getBigInt64(index * 8, little)) : view.getInt32(index * 4, little);
   return (index) => slice(loader, items, at(starts, index), at(starts, index) + at(sizes, index));
 }
 
@@ -254,11 +282,13 @@ function slice(
   if (!(start >= 0 && start <= end && end <= items.length)) {
     throw loader.invalid(`a list is at [${start}, ${end}) of ${items.length} values`);
   }
+  loader.allowance.takeElements(end - start);
   return Array.from({ length: end - start }, (_, position) => items.get(start + position));
 }
 
 function unions(type: Extract<ArrowType, { kind: 'union' }>, children: readonly ArrowField[], values: Values): Read {
   const { loader, length } = values;
+  const { little } = loader;
   const types = loader.buffer(length);
   const places = type.dense ? fixed(values, 4) : undefined;
   const members = children.map((child) => loader.column(child, type.dense ? 0 : length));
@@ -266,7 +296,7 @@ function unions(type: Extract<ArrowType, { kind: 'union' }>, children: readonly 
   return (index) => {
     const id = (types[index]! << 24) >> 24;
     const member = members[ids.indexOf(id)];
-    const place = places === undefined ? index : places.getInt32(index * 4, true);
+    const place = places === undefined ? index : places.getInt32(index * 4, little);
     if (member === undefined || place < 0 || place >= member.length) {
       throw loader.invalid(`a union refers to value ${place} of member ${id}`);
     }

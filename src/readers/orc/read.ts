@@ -1,3 +1,4 @@
+import { distinctNames } from '../field-names.ts';
 import { FetchedRanges, type RequestLimits } from './byte-ranges.ts';
 import { concatenateVectors } from './concatenate.ts';
 import { type CompiledFilter, compileFilter, filterColumns, matchRows, type OrcFilter } from './filter.ts';
@@ -127,7 +128,8 @@ export async function readOrcColumns(
   if (roots.length === 0) return { rowCount: 0, columns: {} };
   const root = concatenateVectors(roots);
   if (root.kind !== 'struct') return { rowCount: root.length, columns: { '': root } };
-  const columns = Object.fromEntries(root.names.map((name, index) => [name, root.children[index]!]));
+  const names = distinctNames(root.names);
+  const columns = Object.fromEntries(names.map((name, index) => [name, root.children[index]!]));
   return { rowCount: root.length, columns };
 }
 

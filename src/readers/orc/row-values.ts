@@ -1,3 +1,4 @@
+import { distinctNames } from '../field-names.ts';
 import { formatDay } from './calendar.ts';
 import { formatDecimal } from './decimal.ts';
 import { decodeStrings } from './strings.ts';
@@ -21,7 +22,7 @@ export interface RowValueOptions {
   unions?: 'value' | 'tagged';
 }
 
-/** A row: its fields by name. */
+/** A row: its fields by name. Where several have the same, the second is `name_1`. */
 export type OrcRow = Record<string, OrcValue>;
 
 /**
@@ -175,7 +176,8 @@ function dateValues(vector: DateVector): OrcValue[] {
  * they are filled, column by column.
  */
 function structValues(vector: StructVector, options: RowValueOptions): OrcValue[] {
-  const { length, names, children } = vector;
+  const { length, children } = vector;
+  const names = distinctNames(vector.names);
   const template: OrcRow = Object.fromEntries(names.map((name) => [name, null]));
   const values = new Array<OrcRow>(length);
   for (let row = 0; row < length; row++) values[row] = { ...template };

@@ -3,6 +3,7 @@ import { type FetchedRanges, readRange } from '../orc/byte-ranges.ts';
 import { ExpandedPages } from './codecs.ts';
 import type { ParquetColumnChunk, ParquetRowGroup } from './footer.ts';
 import { formatInvalid } from './format-error.ts';
+import { GroupLimits } from './group-limits.ts';
 import { checkPages } from './pages.ts';
 import type { ParquetFile } from './parquet-file.ts';
 import type { ParquetField } from './schema.ts';
@@ -32,12 +33,15 @@ export class ChunkBuffer implements AsyncBuffer {
   readonly #chunks: readonly SelectedChunk[];
   readonly #fetched: FetchedRanges;
   readonly #signal: AbortSignal | undefined;
+  readonly #limits: GroupLimits;
 
   constructor(parts: {
     file: ParquetFile;
     group: ParquetRowGroup;
     chunks: readonly SelectedChunk[];
     fetched: FetchedRanges;
+    /** The last row wanted of the group: pages behind it are not decoded. */
+    rowEnd: number;
     signal: AbortSignal | undefined;
   }) {
     this.#file = parts.file;
@@ -46,6 +50,13 @@ export class ChunkBuffer implements AsyncBuffer {
     this.#fetched = parts.fetched;
     this.#signal = parts.signal;
     this.byteLength = parts.file.source.size;
+    const { chunks, group, rowEnd: rows } = parts;
+    this.#limits = new GroupLimits({
+      index: group.index,
+      stored: chunks.reduce((sum, { chunk }) => sum + chunk.length, 0),
+      values: chunks.reduce((sum, { chunk, flat }) => sum + (flat ? rows : chunk.valueCount), 0),
+      rows,
+    });
   }
 
   slice(start: number, end: number = this.byteLength): Promise<ArrayBuffer> {
@@ -85,6 +96,7 @@ export class ChunkBuffer implements AsyncBuffer {
         checkPages(bytes.subarray(first - start, last - start), {
           ...selected,
           pages: this.pages,
+          limits: this.#limits,
           offset: first,
           rowCount: this.#group.rowCount,
           whole: first === chunk.start && last === chunkEnd,

@@ -4,10 +4,12 @@
  */
 
 import { type ExpandedPages, expandPage } from './codecs.ts';
+import { deltaByteArrayBytes } from './delta.ts';
 import { booleanField, countField, required, structField } from './fields.ts';
 import type { ParquetColumnChunk } from './footer.ts';
 import { formatInvalid, formatUnsupported } from './format-error.ts';
-import { checkLevels, checkRuns, checkValues, type RunPlan } from './runs.ts';
+import type { GroupLimits } from './group-limits.ts';
+import { checkLevels, checkRuns, checkValues, presentValues, type RunPlan } from './runs.ts';
 import type { ParquetField } from './schema.ts';
 import { readStruct, type ThriftStruct } from './thrift.ts';
 
@@ -45,6 +47,8 @@ export interface PageSpan {
   readonly maxDefinition: number;
   /** Takes what had to be expanded. */
   readonly pages: ExpandedPages;
+  /** What the row group may become as a whole. */
+  readonly limits: GroupLimits;
 }
 
 /** @throws SealpipeError FORMAT_INVALID, FORMAT_UNSUPPORTED */
@@ -69,6 +73,7 @@ export function checkPages(bytes: Uint8Array, span: PageSpan): void {
     if (chunk.codec === 'UNCOMPRESSED' && expanded > stored) {
       throw formatInvalid(`a page of ${chunk.path} has ${stored} bytes and claims ${expanded}`, at);
     }
+    span.limits.add(at, expanded);
     const page = { span, at, stored, expanded };
     values += valuesOfPage(struct, page);
     checkPageRuns(bytes.subarray(end, end + stored), { ...page, struct });
@@ -112,8 +117,20 @@ function valuesOfPage(
     const own = (number: number, what: string): number =>
       required(countField(header, number, `the ${what} of a page`), `${what} in a page header`);
     const nulls = own(2, 'number of nulls');
-    const levels = own(5, 'definition levels') + own(6, 'repetition levels');
-    booleanField(header, 7, 'is_compressed');
+    const definition = own(5, 'definition levels');
+    const levels = definition + own(6, 'repetition levels');
+    const compressed = booleanField(header, 7, 'is_compressed') ?? true;
+    if (!compressed && stored !== expanded) {
+      // So did Arrow's writers before 3.0 (ARROW-10353), and compressed it all the same.
+      throw formatUnsupported(
+        `a page of ${path} is said to be not compressed, and has ${stored} bytes of ${expanded}: write it anew with a later version`,
+        at,
+      );
+    }
+    if (span.maxDefinition === 0 && definition > 0) {
+      // hyparquet would take them for values; it does pass over repetition levels that no column needs.
+      throw formatUnsupported(`a page of ${path} has ${definition} bytes of levels that its column does not have`, at);
+    }
     const rows = required(countField(header, 3, 'the rows of a page'), 'number of rows in a page header');
     if (nulls > count || rows > count || levels > stored || levels > expanded) {
       throw formatInvalid(
@@ -155,15 +172,41 @@ function checkPageRuns(
     return output;
   };
   if (!second) {
-    if (maxRepetition > 0 || maxDefinition > 0 || values !== 'other') checkRuns(expand(content, expanded), plan);
+    if (maxRepetition > 0 || maxDefinition > 0 || values !== 'other' || encoding === deltaByteArray) {
+      const whole = expand(content, expanded);
+      const { position, definition } = checkRuns(whole, plan);
+      if (encoding === deltaByteArray) {
+        const count = definition === undefined ? valueCount : presentValues(whole, { position: definition, plan });
+        checkDelta(whole, { position, count, plan, span });
+      }
+    }
     return;
   }
   const repetitionBytes = countField(header, 6, 'the repetition levels of a page') ?? 0;
   const levels = repetitionBytes + (countField(header, 5, 'the definition levels of a page') ?? 0);
   checkLevels(content, { most: maxRepetition, plan });
   checkLevels(content.subarray(repetitionBytes), { most: maxDefinition, plan });
-  if (values === 'other' || stored === levels) return;
+  if ((values === 'other' && encoding !== deltaByteArray) || stored === levels) return;
   const compressed = booleanField(header, 7, 'is_compressed') ?? true;
   const rest = content.subarray(levels);
-  checkValues(compressed ? expand(rest, expanded - levels) : rest, { position: 0, plan });
+  const whole = compressed ? expand(rest, expanded - levels) : rest;
+  const nulls = countField(header, 2, 'the nulls of a page') ?? 0;
+  if (encoding === deltaByteArray) checkDelta(whole, { position: 0, count: valueCount - nulls, plan, span });
+  else checkValues(whole, { position: 0, plan });
+}
+
+/** Number of the encoding whose values repeat the beginning of those before. */
+const deltaByteArray = 7;
+
+function checkDelta(
+  page: Uint8Array,
+  { position, count, plan, span }: { position: number; count: number; plan: RunPlan; span: PageSpan },
+): void {
+  const { path, at } = plan;
+  const bytes = deltaByteArrayBytes(page, { path, at, position, count });
+  if (bytes > largestPage) {
+    throw formatUnsupported(`the values of a page of ${path} take ${bytes} bytes, above ${largestPage}`, at);
+  }
+  // Besides the page itself: the place is any other.
+  span.limits.add(-1 - at, bytes);
 }

@@ -2,7 +2,6 @@ import type { FileMetaData, ParquetParsers } from 'hyparquet';
 import { SealpipeError } from '../../errors.ts';
 import { optionalPeer } from '../optional-peer.ts';
 import { type ByteRange, FetchedRanges, type RequestLimits } from '../orc/byte-ranges.ts';
-import { formatDay } from '../orc/calendar.ts';
 import { Timestamp } from '../timestamp.ts';
 import { ChunkBuffer, type SelectedChunk } from './chunk-buffer.ts';
 import { type ParquetFilter, type StoredFilter, storedFilter } from './filter.ts';
@@ -45,10 +44,6 @@ const aheadFetches = 8;
 /** How hyparquet is to read what it is told of (stored-schema.ts). */
 const parsers: Partial<ParquetParsers> = {
   timestampFromNanoseconds: (value) => new Timestamp(value, false),
-  // Only variants hold these three: other columns of such a kind are integers to it.
-  timestampFromMilliseconds: (value) => new Timestamp(value * 1_000_000n, false),
-  timestampFromMicroseconds: (value) => new Timestamp(value * 1000n, false),
-  dateFromDays: formatDay,
   geometryFromBytes: signedInteger,
 };
 
@@ -140,6 +135,11 @@ function planTasks(file: ParquetFile, options: ReadParquetOptions & { selection:
   if (unknown !== undefined) throw new RangeError(`row group ${unknown} was asked for, the file has ${groups.length}`);
   if (!(rowStart >= 0 && rowEnd >= rowStart)) throw new RangeError(`rows [${rowStart}, ${rowEnd}) were asked for`);
   const fields = leavesOf(selection.root);
+  const paths = new Set<string>();
+  const twice = fields.find(({ path }) => paths.size === paths.add(path).size);
+  if (twice !== undefined) {
+    throw formatUnsupported(`it has two columns ${JSON.stringify(twice.path)}, and rows one value for a name`);
+  }
   const levels = levelsOf(selection.root);
   const tasks: Task[] = [];
   let first = 0;
@@ -208,6 +208,7 @@ function converted(
   try {
     return rows.map(convert);
   } catch (cause) {
+    if (cause instanceof SealpipeError) throw cause;
     throw formatInvalid(
       `row group ${group.index} holds values that are not of their column's type`,
       group.start,
@@ -234,7 +235,7 @@ async function readTask(
   const columns = [...new Set(chunks.map(({ chunk }) => chunk.path.split('.')[0]!))];
   // A selection of nothing still has as many rows.
   if (columns.length === 0) return Array.from({ length: rowEnd - rowStart }, () => ({}));
-  const buffer = new ChunkBuffer({ file, group, chunks, fetched, signal });
+  const buffer = new ChunkBuffer({ file, group, chunks, fetched, rowEnd, signal });
   try {
     return await hyparquet.parquetReadObjects({
       file: buffer,

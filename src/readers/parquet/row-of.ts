@@ -1,7 +1,9 @@
 /** Puts back into rows what hyparquet was not told (stored-schema.ts), and leaves out what only the filter needed. */
 import { listShape, mapShape } from './lists.ts';
 import type { ParquetField } from './schema.ts';
+import { isWholeVariant, variantConverter } from './shredded-variant.ts';
 import { leafConverter, type ParquetValue } from './value-of.ts';
+import { setField } from './variant.ts';
 
 type Convert = (value: unknown) => ParquetValue;
 
@@ -10,17 +12,25 @@ export type ParquetRow = Record<string, ParquetValue>;
 
 /** How a value of a field, as hyparquet gives it, becomes that of a row. */
 export function valueConverter(field: ParquetField): Convert {
-  const convert = single(field);
+  const convert = occurrence(field);
   // Repeated without a list around it, as protocol buffers' writers have it.
-  return field.repetition === 'REPEATED' ? (value) => listOf(value, convert) : convert;
+  return field.repetition === 'REPEATED' ? (value) => listOf(value ?? [], convert) : convert;
+}
+
+/** What a field has once, or once for each time it is repeated. */
+function occurrence(field: ParquetField): Convert {
+  const convert = single(field);
+  if (field.repetition === 'OPTIONAL' || (listShape(field) ?? mapShape(field)) === undefined) return convert;
+  // Not optional, it cannot be null: what comes as null has no elements.
+  return (value) => convert(value ?? []);
 }
 
 function single(field: ParquetField): Convert {
   if (field.type !== undefined) return nullable(leafConverter(field) ?? ((value) => value as ParquetValue));
-  if (field.meaning?.kind === 'VARIANT') return variantValue;
+  if (isWholeVariant(field)) return nullable(variantConverter(field, valueConverter));
   const list = listShape(field);
   if (list !== undefined) {
-    const convert = single(list.element);
+    const convert = occurrence(list.element);
     if (list.kind === 'plain' || list.repeated.type !== undefined) return (value) => listOf(value, convert);
     const { name } = list.repeated;
     return nullable((value) => listOf((value as Record<string, unknown>)[name] ?? [], convert));
@@ -42,15 +52,8 @@ function single(field: ParquetField): Convert {
 
 function structOf(value: Record<string, unknown>, fields: readonly (readonly [string, Convert])[]): ParquetRow {
   const row: ParquetRow = {};
-  for (const [name, convert] of fields) set(row, name, convert(value[name]));
+  for (const [name, convert] of fields) setField(row, name, convert(value[name]));
   return row;
-}
-
-/** A column may be called `__proto__`. */
-function set(row: ParquetRow, name: string, value: ParquetValue): void {
-  if (name === '__proto__')
-    Object.defineProperty(row, name, { value, enumerable: true, configurable: true, writable: true });
-  else row[name] = value;
 }
 
 function nullable(convert: Convert): Convert {
@@ -60,20 +63,6 @@ function nullable(convert: Convert): Convert {
 function listOf(value: unknown, convert: Convert): ParquetValue {
   if (value === null || value === undefined) return null;
   return Array.from(value as ArrayLike<unknown>, convert);
-}
-
-/** Variants describe themselves: their values come converted, but for large integers and bytes. */
-function variantValue(value: unknown): ParquetValue {
-  if (value === null || value === undefined) return null;
-  if (typeof value === 'bigint') return Number.isSafeInteger(Number(value)) ? Number(value) : value;
-  if (value instanceof Uint8Array) return Uint8Array.from(value);
-  if (Array.isArray(value)) return value.map(variantValue);
-  if (typeof value === 'object' && Object.getPrototypeOf(value) === Object.prototype) {
-    const row: ParquetRow = {};
-    for (const [name, item] of Object.entries(value)) set(row, name, variantValue(item));
-    return row;
-  }
-  return value as ParquetValue;
 }
 
 /** How rows of a schema are made. */

@@ -16,14 +16,22 @@ export interface RunPlan {
   readonly values: 'indices' | 'booleans' | 'other';
 }
 
-/** Checks a page whose levels are expanded with its values (version 1). @throws SealpipeError FORMAT_INVALID */
-export function checkRuns(page: Uint8Array, plan: RunPlan): void {
+/**
+ * Checks a page whose levels are expanded with its values (version 1). Returns where its values begin, and
+ * where its definition levels do, if it has any.
+ *
+ * @throws SealpipeError FORMAT_INVALID
+ */
+export function checkRuns(page: Uint8Array, plan: RunPlan): { position: number; definition: number | undefined } {
   let position = 0;
+  let definition: number | undefined;
   for (const most of [plan.maxRepetition, plan.maxDefinition]) {
     if (most === 0) continue;
+    definition = position + 4;
     position = prefixed(page, { position, width: bitWidth(most), plan });
   }
   checkValues(page, { position, plan });
+  return { position, definition: plan.maxDefinition === 0 ? undefined : definition };
 }
 
 /**
@@ -57,6 +65,41 @@ function prefixed(
   if (end > page.length) throw formatInvalid(`levels of ${plan.path} claim ${length} bytes past their page`, plan.at);
   walk(page, { position: position + 4, width, plan });
   return end;
+}
+
+/** How many values of a page are not null, by its definition levels at `position`, whose runs were checked before. */
+export function presentValues(page: Uint8Array, { position, plan }: { position: number; plan: RunPlan }): number {
+  const { maxDefinition: most, valueCount } = plan;
+  const width = bitWidth(most);
+  let [at, seen, present] = [position, 0, 0];
+  while (seen < valueCount && at < page.length) {
+    let header = 0;
+    for (let shift = 0; ; shift += 7) {
+      const byte = page[at++] ?? 0;
+      header += (byte & 0x7f) * 2 ** shift;
+      if (byte < 0x80) break;
+    }
+    if (header % 2 === 0) {
+      const count = Math.min(header / 2, valueCount - seen);
+      // Levels have a byte, but for schemas of more than 255 of them.
+      const level = page[at]! + (width > 8 ? page[at + 1]! * 256 : 0);
+      if (level === most) present += count;
+      seen += count;
+      at += (width + 7) >> 3;
+    } else {
+      const count = (header - 1) * 4;
+      for (let index = 0; index < count && seen < valueCount; index++, seen++) {
+        let level = 0;
+        for (let bit = 0; bit < width; bit++) {
+          const place = index * width + bit;
+          level |= ((page[at + (place >>> 3)]! >>> (place & 7)) & 1) << bit;
+        }
+        if (level === most) present++;
+      }
+      at += (count / 8) * width;
+    }
+  }
+  return present;
 }
 
 /** More than a page has values may be claimed by this many: writers fill up groups of eight, and some a block of them. */

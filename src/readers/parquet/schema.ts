@@ -117,7 +117,7 @@ export function buildSchema(elements: readonly ThriftStruct[]): ParquetField {
     if (type !== undefined && count > 0) throw formatInvalid(`${where} has both a type and children`);
     const children: ParquetField[] = [];
     for (let child = 0; child < count; child++) children.push(build(path, depth + 1));
-    return { name, path, children, ...described(element, { where, type, root: parent === undefined }) };
+    return { name, path, children, ...described(element, { where, type }) };
   };
   const root = build(undefined, 0);
   if (root.type !== undefined) throw formatInvalid('the root of its schema is a value, expected a group');
@@ -131,11 +131,10 @@ export function buildSchema(elements: readonly ThriftStruct[]): ParquetField {
 
 function described(
   element: ThriftStruct,
-  { where, type, root }: { where: string; type: ParquetType | undefined; root: boolean },
+  { where, type }: { where: string; type: ParquetType | undefined },
 ): Omit<ParquetField, 'name' | 'path' | 'children'> {
-  // The root of old files has no repetition, and nothing depends on it.
-  const repetition =
-    nameField(element, 3, repetitions, `the repetition of ${where}`) ?? (root ? 'REQUIRED' : undefined);
+  // The root of old files has no repetition, and nothing depends on it; other tools take any field without for required.
+  const repetition = nameField(element, 3, repetitions, `the repetition of ${where}`) ?? 'REQUIRED';
   const typeLength = countField(element, 2, `the length of ${where}`);
   if (type === 'FIXED_LEN_BYTE_ARRAY' && (typeLength === undefined || typeLength > 0x0fff_ffff)) {
     throw formatInvalid(`${where} is of fixed length ${typeLength ?? '(none given)'}`);
@@ -146,7 +145,7 @@ function described(
   const meaning = logicalMeaning(element) ?? convertedMeaning(element, convertedType, where);
   const fieldId = integerField(element, 9, `the field id of ${where}`);
   return {
-    repetition: required(repetition, `repetition of ${where}`),
+    repetition,
     ...(type === undefined ? {} : { type }),
     ...(type === 'FIXED_LEN_BYTE_ARRAY' && typeLength !== undefined ? { typeLength } : {}),
     ...(convertedType === undefined ? {} : { convertedType }),

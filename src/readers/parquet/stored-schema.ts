@@ -84,17 +84,16 @@ function storedChunk(
   };
 }
 
-function elementsOf(field: ParquetField, inVariant = false): SchemaElement[] {
+function elementsOf(field: ParquetField): SchemaElement[] {
   const { name, repetition, type, typeLength, children } = field;
   const element: SchemaElement = {
     name,
     repetition_type: repetition,
     ...(type === undefined ? { num_children: children.length } : { type }),
     ...(typeLength === undefined ? {} : { type_length: typeLength }),
-    ...(inVariant ? variantMeaning(field) : storedMeaning(field)),
+    ...storedMeaning(field),
   };
-  const below = inVariant || field.meaning?.kind === 'VARIANT';
-  return [element, ...children.flatMap((child) => elementsOf(child, below))];
+  return [element, ...children.flatMap(elementsOf)];
 }
 
 function storedMeaning(field: ParquetField): Pick<SchemaElement, 'converted_type' | 'logical_type'> {
@@ -109,8 +108,6 @@ function storedMeaning(field: ParquetField): Pick<SchemaElement, 'converted_type
       return { converted_type: 'UTF8' };
     case 'FLOAT16':
       return { logical_type: { type: 'FLOAT16' } };
-    case 'VARIANT':
-      return { logical_type: { type: 'VARIANT' } };
     case 'LIST':
       return isPlainList(field) ? { converted_type: 'LIST' } : {};
     case 'INTEGER':
@@ -122,6 +119,7 @@ function storedMeaning(field: ParquetField): Pick<SchemaElement, 'converted_type
     case 'INTERVAL':
     case 'NULL':
     case 'MAP':
+    case 'VARIANT':
     case 'GEOMETRY':
     case 'GEOGRAPHY':
     case 'DECIMAL':
@@ -129,39 +127,5 @@ function storedMeaning(field: ParquetField): Pick<SchemaElement, 'converted_type
     case 'TIMESTAMP':
     case undefined:
       return {};
-  }
-}
-
-/** Below a variant hyparquet puts values together itself: there it has to know what the columns mean. */
-function variantMeaning(
-  field: ParquetField,
-): Pick<SchemaElement, 'converted_type' | 'logical_type' | 'scale' | 'precision'> {
-  const { meaning } = field;
-  switch (meaning?.kind) {
-    case 'DECIMAL':
-      return { converted_type: 'DECIMAL', scale: meaning.scale, precision: meaning.precision };
-    case 'DATE':
-      return { converted_type: 'DATE' };
-    case 'TIMESTAMP':
-      return { logical_type: { type: 'TIMESTAMP', isAdjustedToUTC: meaning.utc, unit: meaning.unit } };
-    case 'UUID':
-      return { logical_type: { type: 'UUID' } };
-    case 'LIST':
-      return { converted_type: 'LIST' };
-    case 'STRING':
-    case 'ENUM':
-    case 'JSON':
-    case 'BSON':
-    case 'FLOAT16':
-    case 'INTERVAL':
-    case 'NULL':
-    case 'MAP':
-    case 'VARIANT':
-    case 'GEOMETRY':
-    case 'GEOGRAPHY':
-    case 'TIME':
-    case 'INTEGER':
-    case undefined:
-      return storedMeaning(field);
   }
 }

@@ -6,7 +6,7 @@
  *   dates, times            'YYYY-MM-DD', 'HH:MM:SS.nnnnnnnnn'
  *   timestamps, INT96       Timestamp
  *   UUID                    text
- *   other bytes             Uint8Array, a copy
+ *   other bytes             Uint8Array, a copy; the same for rows that name the same entry of a dictionary
  */
 import { formatDay } from '../orc/calendar.ts';
 import { formatTime, Timestamp } from '../timestamp.ts';
@@ -99,7 +99,16 @@ export function leafConverter({ type, meaning }: ParquetField): Convert | undefi
   if (type === 'INT64') return (value) => plainInteger(value as bigint);
   if (type === 'FIXED_LEN_BYTE_ARRAY' || type === 'BYTE_ARRAY') {
     // Bytes are views of a whole page: kept, they would keep the page.
-    return (value) => (value instanceof Uint8Array ? Uint8Array.from(value) : (value as ParquetValue));
+    // One for all rows that have the same entry of a dictionary, which a page can name by the million.
+    const copies = new WeakMap<Uint8Array, Uint8Array>();
+    return (value) => {
+      if (!(value instanceof Uint8Array)) return value as ParquetValue;
+      const known = copies.get(value);
+      if (known !== undefined) return known;
+      const copy = Uint8Array.from(value);
+      copies.set(value, copy);
+      return copy;
+    };
   }
   return undefined;
 }
