@@ -57,16 +57,26 @@ export class SegmentIndexBuilder {
     this.#filled += entries.length / entryLength;
   }
 
+  /** Whether the entries of all segments are there. */
+  isWhole(contentLength: number): boolean {
+    return this.#filled === segmentCount(contentLength, this.segmentSize);
+  }
+
+  /** What the index ends with: it tells an index of this object from any other, and takes no entries to know. */
+  trailer(contentLength: number): Buffer {
+    const { key, segmentSize } = this;
+    return encodeTrailer(key, { segmentSize, contentLength, fingerprint: this.#fingerprint });
+  }
+
   /** The whole index, once all of the content has been seen. */
   finish(contentLength: number): Buffer {
     const { key, segmentSize } = this;
     const count = segmentCount(contentLength, segmentSize);
-    if (this.#filled !== count)
+    if (!this.isWhole(contentLength))
       throw new Error(`internal error: ${this.#filled} segments were indexed, the content has ${count}`);
     const index = Buffer.alloc(indexLength(contentLength, segmentSize));
     index.set(this.#entries.subarray(0, count * entryLength));
-    const trailer = encodeTrailer(key, { segmentSize, contentLength, fingerprint: this.#fingerprint });
-    index.set(trailer, index.length - trailerLength);
+    index.set(this.trailer(contentLength), index.length - trailerLength);
     if (count > 0) {
       const last = index.subarray((count - 1) * entryLength, count * entryLength);
       last.set(lastEntry(key, count - 1, last));

@@ -266,7 +266,7 @@ export class ParallelParts implements PartProducer {
     }
     this.#compare(number, z, length);
     if (sealed.entries !== undefined) this.#plan.index?.add(offset, sealed.entries);
-    const segment = { offset, length, z: copyOf(z) };
+    const segment = { offset, length, z: copyOf(z), entries: sealed.entries };
     this.#fold.add(number, z, length);
     return {
       number,
