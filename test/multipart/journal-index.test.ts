@@ -164,7 +164,7 @@ describe('a journalled upload with an index', () => {
   test('that fails twice goes on with what both have stored', async () => {
     const source = newSource(9 * partSize);
     await stopped(source);
-    endpoint.local.faults.set([{ operation: 'UploadPart', partNumber: 7, times: 'always', status: 503 }]);
+    endpoint.local.faults.set([{ operation: 'UploadPart', partNumber: 3, times: 'always', status: 503 }]);
     await rejection(upload(source, { partAttempts: 1, queueSize: 2 }));
     endpoint.local.faults.clear();
     await upload(source);
