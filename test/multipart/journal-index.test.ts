@@ -14,7 +14,7 @@ import type { EncryptedS3Options } from '../../src/objects/encrypted-s3.ts';
 import { Bucket, TestEndpoint } from '../support/endpoint.ts';
 import { failure, rejection } from '../support/failure.ts';
 import { assertOneMessageEach } from '../support/one-message.ts';
-import { expectedIndex } from '../support/segment-indexes.ts';
+import { expectedIndex, indexSecrets } from '../support/segment-indexes.ts';
 
 const MiB = 1024 * 1024;
 const partSize = 5 * MiB;
@@ -215,7 +215,7 @@ describe('a journalled upload with an index', () => {
     await assertFinished(source);
   });
 
-  test('leaves no entry of it in the journal in the clear', async () => {
+  test('leaves neither its key nor an entry of it in the journal in the clear', async () => {
     const source = newSource();
     await stopped(source);
     const journal = readFileSync(source.journal);
@@ -223,6 +223,7 @@ describe('a journalled upload with an index', () => {
     const { body } = await endpoint.stored(indexKey(source));
     for (let at = 0; at < body.length; at += 16)
       assert.equal(journal.indexOf(body.subarray(at, at + 16)), -1, `bytes from ${at} of the index`);
+    for (const secret of await indexSecrets(endpoint, source.Key, 65_536)) assert.equal(journal.indexOf(secret), -1);
   });
 });
 
