@@ -7,14 +7,14 @@ import type { UploadCommandOptions } from './options/upload-options.ts';
 import type { UploadSource } from './upload-sources.ts';
 import { UsageError } from './usage-error.ts';
 
-type JournalOptions = Pick<UploadCommandOptions, 'journal' | 'journalDir' | 'segmentIndex'> & {
+type JournalOptions = Pick<UploadCommandOptions, 'journal' | 'journalDir'> & {
   readonly recursive?: boolean;
   readonly clientSide?: 'none';
 };
 
 /** @throws UsageError for a journal that could not be kept */
 export function checkJournalOptions(files: readonly string[], options: JournalOptions): void {
-  const { journal, journalDir, recursive, clientSide, segmentIndex } = options;
+  const { journal, journalDir, recursive, clientSide } = options;
   if (journal === undefined && journalDir === undefined) return;
   const flag = journal === undefined ? '--journal-dir' : '--journal';
   if (journal !== undefined && journalDir !== undefined)
@@ -22,8 +22,6 @@ export function checkJournalOptions(files: readonly string[], options: JournalOp
   if (files.includes('-')) throw new UsageError(`${flag} goes with files: stdin cannot be read again after a crash`);
   if (journal !== undefined && (files.length > 1 || recursive === true))
     throw new UsageError('--journal is for one file: for several, name a folder with --journal-dir');
-  if (segmentIndex === true)
-    throw new UsageError(`${flag} does not go with --segment-index: upload first, then run sealpipe index`);
   if (clientSide === 'none')
     throw new UsageError(`${flag} is about encrypted uploads, and --client-side none encrypts nothing here`);
 }

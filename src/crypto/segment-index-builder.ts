@@ -1,10 +1,9 @@
-import { createSecretKey, type KeyObject } from 'node:crypto';
-import { wipe } from './content-key.ts';
+import { HeldIndexKey } from './held-index-key.ts';
 import { encodeTrailer, indexFingerprint, indexLength, segmentCount, trailerLength } from './segment-index.ts';
-import { entryLength, lastEntry, SegmentMacs } from './segment-index-macs.ts';
+import { entryLength, type IndexKey, lastEntry, SegmentMacs } from './segment-index-macs.ts';
 
 export interface SegmentIndexBuilderOptions {
-  /** K_idx, 32 bytes; overwritten. */
+  /** K_idx, 32 bytes; overwritten at the latest when the builder is closed. */
   readonly key: Uint8Array;
   readonly segmentSize: number;
   /** The content IV (format V2) or message id (V3) of the object. */
@@ -17,28 +16,25 @@ export interface SegmentIndexBuilderOptions {
 export class SegmentIndexBuilder {
   readonly segmentSize: number;
   readonly #fingerprint: Uint8Array;
-  #key: KeyObject | undefined;
+  #key: HeldIndexKey | undefined;
   #entries: Buffer;
   #filled = 0;
 
   constructor({ key, segmentSize, iv, contentLength = 0 }: SegmentIndexBuilderOptions) {
-    // A handle and not bytes: on Node 24 a cipher is made of it in half the time, and there is one for each segment.
-    this.#key = createSecretKey(key);
-    wipe(key);
+    this.#key = new HeldIndexKey(key);
     this.segmentSize = segmentSize;
     this.#fingerprint = indexFingerprint(iv);
     this.#entries = Buffer.alloc(segmentCount(contentLength, segmentSize) * entryLength);
   }
 
-  /** K_idx, for other threads. */
-  get key(): KeyObject {
-    if (this.#key === undefined) throw new Error('internal error: the segment index has been closed');
-    return this.#key;
+  /** K_idx, for one other thread. */
+  handOverKey(): SharedArrayBuffer {
+    return this.#held.handOver();
   }
 
   /** Computes entries on this thread, from a segment on. */
   macs(firstSegment: number): SegmentMacs {
-    return new SegmentMacs({ key: this.key, segmentSize: this.segmentSize, firstSegment });
+    return new SegmentMacs({ key: this.#keyInUse, segmentSize: this.segmentSize, firstSegment });
   }
 
   /**
@@ -57,25 +53,45 @@ export class SegmentIndexBuilder {
     this.#filled += entries.length / entryLength;
   }
 
+  /** Whether the entries of all segments are there. */
+  isWhole(contentLength: number): boolean {
+    return this.#filled === segmentCount(contentLength, this.segmentSize);
+  }
+
+  /** What the index ends with: it tells an index of this object from any other, and takes no entries to know. */
+  trailer(contentLength: number): Buffer {
+    const { segmentSize } = this;
+    return encodeTrailer(this.#keyInUse, { segmentSize, contentLength, fingerprint: this.#fingerprint });
+  }
+
   /** The whole index, once all of the content has been seen. */
   finish(contentLength: number): Buffer {
-    const { key, segmentSize } = this;
+    const { segmentSize } = this;
     const count = segmentCount(contentLength, segmentSize);
-    if (this.#filled !== count)
+    if (!this.isWhole(contentLength))
       throw new Error(`internal error: ${this.#filled} segments were indexed, the content has ${count}`);
     const index = Buffer.alloc(indexLength(contentLength, segmentSize));
     index.set(this.#entries.subarray(0, count * entryLength));
-    const trailer = encodeTrailer(key, { segmentSize, contentLength, fingerprint: this.#fingerprint });
-    index.set(trailer, index.length - trailerLength);
+    index.set(this.trailer(contentLength), index.length - trailerLength);
     if (count > 0) {
       const last = index.subarray((count - 1) * entryLength, count * entryLength);
-      last.set(lastEntry(key, count - 1, last));
+      last.set(lastEntry(this.#keyInUse, count - 1, last));
     }
     return index;
   }
 
   /** Lets go of the key: nothing can be made with it any more. */
   close(): void {
+    this.#key?.close();
     this.#key = undefined;
+  }
+
+  get #held(): HeldIndexKey {
+    if (this.#key === undefined) throw new Error('internal error: the segment index has been closed');
+    return this.#key;
+  }
+
+  get #keyInUse(): IndexKey {
+    return this.#held.key;
   }
 }

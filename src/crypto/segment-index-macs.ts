@@ -11,6 +11,8 @@ import { type CipherGCM, createCipheriv, type KeyObject, timingSafeEqual } from 
 /** K_idx: 32 bytes, or a handle on them. */
 export type IndexKey = Uint8Array | KeyObject;
 
+const cipherOptions = { authTagLength: 16 } as const;
+
 /** What a nonce begins with. */
 export const entryTypes = { inner: 0, last: 1, trailer: 2 } as const;
 
@@ -23,9 +25,11 @@ export interface EntryName {
 /** Bytes of an entry. */
 export const entryLength = 16;
 
+const nonceLength = 12;
+
 /** The 16 bytes of one GMAC. */
 export function gmac(key: IndexKey, name: EntryName, bytes: Uint8Array): Buffer {
-  const cipher = createGmac(key, name);
+  const cipher = createGmac(key, nonceOf(name));
   if (bytes.length > 0) cipher.setAAD(bytes);
   cipher.final();
   return cipher.getAuthTag();
@@ -36,6 +40,8 @@ export class SegmentMacs {
   readonly #key: IndexKey;
   readonly #segmentSize: number;
   readonly #entries: Buffer[] = [];
+  /** Written anew for each segment: OpenSSL copies it. */
+  readonly #nonce: Buffer = Buffer.alloc(nonceLength);
   #next: number;
   #current: CipherGCM | undefined;
   #room = 0;
@@ -51,7 +57,8 @@ export class SegmentMacs {
   update(ciphertext: Uint8Array): void {
     for (let at = 0; at < ciphertext.length; ) {
       if (this.#current === undefined) {
-        this.#current = createGmac(this.#key, { type: entryTypes.inner, index: this.#next });
+        const name = { type: entryTypes.inner, index: this.#next };
+        this.#current = createGmac(this.#key, writeNonce(this.#nonce, name));
         this.#next += 1;
         this.#room = this.#segmentSize;
       }
@@ -129,14 +136,17 @@ export function findForgedSegment(segments: SegmentsToVerify): number | undefine
   return undefined;
 }
 
-function createGmac(key: IndexKey, name: EntryName): CipherGCM {
-  return createCipheriv('aes-256-gcm', key, nonceOf(name), { authTagLength: 16 });
+function createGmac(key: IndexKey, nonce: Buffer): CipherGCM {
+  return createCipheriv('aes-256-gcm', key, nonce, cipherOptions);
 }
 
-function nonceOf({ type, index }: EntryName): Buffer {
-  const nonce = Buffer.alloc(12);
+function nonceOf(name: EntryName): Buffer {
+  return writeNonce(Buffer.alloc(nonceLength), name);
+}
+
+function writeNonce(nonce: Buffer, { type, index }: EntryName): Buffer {
   nonce.writeUInt32BE(type, 0);
-  // Segment numbers stay far below 2^32: 64 GiB in segments of 4 KiB are 2^24.
+  // Segment numbers stay far below 2^32: 64 GiB in segments of 4 KiB are 2^24. The four bytes between stay zero.
   nonce.writeUInt32BE(index, 8);
   return nonce;
 }

@@ -51,7 +51,8 @@ export interface UploadOptions {
   readonly journal?: string | undefined;
   /**
    * Writes a segment index beside the object, which makes ranges of it authentic (docs/segment-index.md). The part size is rounded up to
-   * whole segments. Default: none.
+   * whole segments. An upload that goes on by its journal goes on with the index that it was begun with, or is refused if
+   * that was none. Default: none.
    */
   readonly segmentIndex?: boolean | SegmentIndexOptions | undefined;
   /** Leaves the parts of a failed upload on S3 (and their cost). They are of no further use. Default false. */
@@ -302,7 +303,7 @@ export function wantedSegmentSize(segmentIndex: UploadOptions['segmentIndex']): 
 function assertSegmentIndex(
   { keyring }: UploadSetting,
   params: EncryptedUploadParams,
-  { segmentIndex, journal }: UploadOptions,
+  { segmentIndex }: UploadOptions,
 ): void {
   assertNoIndexKey(params);
   const segmentSize = wantedSegmentSize(segmentIndex);
@@ -312,10 +313,6 @@ function assertSegmentIndex(
   if (keyring === undefined)
     throw new TypeError(
       'segmentIndex was given for an upload without client-side encryption: there is no key to make one with',
-    );
-  if (journal !== undefined)
-    throw new TypeError(
-      'journal and segmentIndex do not go together: entries of parts that an earlier process stored are not in the journal. Make the index afterwards (createSegmentIndex, sealpipe index)',
     );
 }
 

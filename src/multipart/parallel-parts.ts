@@ -266,7 +266,7 @@ export class ParallelParts implements PartProducer {
     }
     this.#compare(number, z, length);
     if (sealed.entries !== undefined) this.#plan.index?.add(offset, sealed.entries);
-    const segment = { offset, length, z: copyOf(z) };
+    const segment = { offset, length, z: copyOf(z), entries: sealed.entries };
     this.#fold.add(number, z, length);
     return {
       number,
@@ -331,9 +331,10 @@ export class ParallelParts implements PartProducer {
     const { path, identity } = 'file' in this.#source ? this.#source.file : {};
     const file = path === undefined || identity === undefined ? undefined : { path, identity };
     const { index: builder } = this.#plan;
-    const index = builder && { key: builder.key, segmentSize: builder.segmentSize };
-    for (const worker of this.#workers)
+    for (const worker of this.#workers) {
+      const index = builder && { key: builder.handOverKey(), segmentSize: builder.segmentSize };
       worker.post({ type: 'open', session: this.#session, key: handOver(key), iv, aad, file, index });
+    }
   }
 }
 

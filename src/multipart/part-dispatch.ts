@@ -135,7 +135,7 @@ export class PartDispatch {
     else await journal.intend(sealed);
     const stored = await this.#slots.run(async () => {
       const acknowledged = await this.#requests.uploadPart(uploadId, sealed);
-      await journal?.finish(acknowledged);
+      await journal?.finish(acknowledged, sealed.segment?.entries);
       return acknowledged;
     });
     this.#stored.push(stored);

@@ -14,7 +14,15 @@ export interface SealedPart {
   /** Plaintext bytes in it, for progress. */
   readonly plaintextLength: number;
   /** What a journal records of it; Z is secret, and overwritten by whoever recorded it. */
-  readonly segment?: { readonly offset: number; readonly length: number; readonly z: FieldElement } | undefined;
+  readonly segment?:
+    | {
+        readonly offset: number;
+        readonly length: number;
+        readonly z: FieldElement;
+        /** Of the segment index, where one is made. */
+        readonly entries?: Uint8Array | undefined;
+      }
+    | undefined;
   /** Sends the bytes from the thread that made them, where they lie in its reach. */
   readonly send?:
     | ((request: SignedRequest, options: { length: number; signal: AbortSignal }) => Promise<RawAnswer>)

@@ -1,33 +1,28 @@
 /**
  * One attempt at an upload under one data key. It ends with the object in place or with nothing of it left behind.
  */
-import { rm } from 'node:fs/promises';
 import type { S3Client } from '@aws-sdk/client-s3';
 import type { ContentKey } from '../crypto/content-key.ts';
-import { fittingSegmentSize, segmentIndexKeyInfo } from '../crypto/segment-index.ts';
-import { SegmentIndexBuilder } from '../crypto/segment-index-builder.ts';
+import type { SegmentIndexBuilder } from '../crypto/segment-index-builder.ts';
 import { SealpipeError } from '../errors.ts';
 import type { EnvelopeStorage } from '../format/envelope.ts';
 import { fitsOneMessage, storedLength } from '../format/lengths.ts';
-import { parseEnvelope } from '../format/parse-envelope.ts';
 import type { StringMap } from '../format/string-map.ts';
 import { type ContentSuite, maxPlaintextLength } from '../format/suites.ts';
 import { divideEnvelope, joinMetadata } from '../format/write-envelope.ts';
 import type { Keyring } from '../keyrings/keyring.ts';
-import { createContentKey } from '../keyrings/open-content-key.ts';
-import { SegmentIndexFile } from '../objects/segment-index-file.ts';
 import { unlessAborted } from '../streams/unless-aborted.ts';
 import { InstructionFileSwap } from './instruction-file-swap.ts';
 import { lockJournalName } from './journal/journal-lock.ts';
-import { JournalSession, waitUntilSettled } from './journal/journal-session.ts';
-import { resumeUpload } from './journal/resume.ts';
-import { journalKeyInfo } from './journal/upload-journal.ts';
+import type { JournalSession } from './journal/journal-session.ts';
 import { ParallelParts } from './parallel-parts.ts';
 import { PartDispatch } from './part-dispatch.ts';
 import { growingPartSize, knownPartSize, parallelFrom } from './part-sizes.ts';
 import type { PartPlan, PartProducer } from './parts.ts';
 import { SerialParts } from './serial-parts.ts';
+import { beginUpload, type UploadBeginning } from './upload-beginning.ts';
 import { type OpenBody, openBody, type UploadBody } from './upload-body.ts';
+import { openIndexFile } from './upload-index.ts';
 import type { StoredObject, UploadParams } from './upload-requests.ts';
 import { InlineWorker, type SealWorker } from './workers/inline-worker.ts';
 import { takeWorkers } from './workers/worker-pool.ts';
@@ -97,10 +92,7 @@ async function runAttempt(job: UploadJob, observer: UploadObserver, signal: Abor
     const length = sourceLength(source, job);
     // Threads take longer to start than KMS to answer: both at the same time.
     if (length !== undefined && isLarge(job, length) && isCutIntoSegments(job, length)) takeWorkers(job.workers);
-    const beginning =
-      job.journal === undefined
-        ? await beginUpload(job, length, signal)
-        : await beginJournalled(job, source, job.journal, signal);
+    const beginning = await beginUpload(job, { source, length, observer, signal });
     if (beginning.kind === 'completed') return beginning.object;
     return await send({ ...job, partSize: beginning.partSize, storage: beginning.storage }, beginning, {
       source,
@@ -113,99 +105,9 @@ async function runAttempt(job: UploadJob, observer: UploadObserver, signal: Abor
   }
 }
 
-/** What an attempt starts from: a content key and its envelope, made now or by an earlier process. */
-interface Beginning {
-  readonly kind: 'begun';
-  /** Undefined without a keyring. */
-  readonly contentKey: ContentKey | undefined;
-  readonly envelope: Record<string, string>;
-  readonly storage: EnvelopeStorage;
-  readonly partSize: number;
-  readonly index?: SegmentIndexBuilder | undefined;
-  readonly journal?: JournalSession | undefined;
-}
-
-async function beginUpload(job: UploadJob, length: number | undefined, signal: AbortSignal): Promise<Beginning> {
-  const { keyring, suite, storage, partSize, params, encryptionContext, materialsDescription } = job;
-  if (keyring === undefined) return { kind: 'begun', contentKey: undefined, envelope: {}, storage, partSize };
-  const names = { bucket: params.Bucket, key: params.Key };
-  const segmentSize = job.segmentSize && fittingSegmentSize(job.segmentSize, length);
-  const { contentKey, envelope, derived } = await createContentKey({
-    keyring,
-    suite,
-    encryptionContext,
-    materialsDescription,
-    length,
-    ...names,
-    derive: segmentSize === undefined ? [] : [segmentIndexKeyInfo(segmentSize)],
-    signal,
-  });
-  if (segmentSize === undefined) return { kind: 'begun', contentKey, envelope, storage, partSize };
-  const index = indexBuilder({ key: derived[0], segmentSize, envelope, contentLength: length });
-  return { kind: 'begun', contentKey, envelope, storage, partSize: wholeSegments(partSize, segmentSize), index };
-}
-
-/** As {@link beginUpload}, or where an earlier process stopped. */
-async function beginJournalled(
-  job: UploadJob,
-  { file }: OpenBody,
-  path: string,
-  signal: AbortSignal,
-): Promise<Beginning | { readonly kind: 'completed'; readonly object: UploadedObject }> {
-  const { client, keyring, suite, storage, partSize, params, encryptionContext, materialsDescription } = job;
-  if (keyring === undefined) throw new TypeError('a journal was given for an upload without client-side encryption');
-  if (file === undefined)
-    throw new TypeError('a journal was given, but the source is no file: only a file can be read again after a crash');
-  const outcome = await resumeUpload({ client, keyring, params, encryptionContext, file, path, signal });
-  if (outcome.kind === 'completed') {
-    const { envelope, source } = outcome.header;
-    const storedSize = storedLength(suite, source.size);
-    const parts = Math.ceil(storedSize / outcome.header.partSize);
-    await rm(path, { force: true });
-    return {
-      kind: 'completed',
-      object: { ...outcome.object, plaintextSize: source.size, storedSize, parts, envelope },
-    };
-  }
-  if (outcome.kind === 'resumed') {
-    const { contentKey, header } = outcome;
-    return {
-      kind: 'begun',
-      contentKey,
-      envelope: header.envelope,
-      storage: header.storage,
-      partSize: header.partSize,
-      journal: JournalSession.resume(path, outcome),
-    };
-  }
-  await waitUntilSettled(file, signal);
-  const names = { bucket: params.Bucket, key: params.Key };
-  const created = await createContentKey({
-    keyring,
-    suite,
-    encryptionContext,
-    materialsDescription,
-    length: file.identity.size,
-    ...names,
-    derive: [journalKeyInfo],
-    signal,
-  });
-  const { contentKey, envelope, derived } = created;
-  const size = knownPartSize(storedLength(suite, file.identity.size), partSize);
-  const header = { ...names, envelope, storage, partSize: size, source: file.identity };
-  return {
-    kind: 'begun',
-    contentKey,
-    envelope,
-    storage,
-    partSize: size,
-    journal: JournalSession.begin(path, header, derived[0] as Uint8Array),
-  };
-}
-
 async function send(
   job: UploadJob,
-  { contentKey, envelope, index, journal }: Beginning,
+  { contentKey, envelope, index, journal }: UploadBeginning,
   {
     source,
     length,
@@ -224,7 +126,7 @@ async function send(
       instructionFile &&
       new InstructionFileSwap({ client, params, key, content: instructionFile, signal, timeout: job.partTimeout });
     await instructions?.prepare();
-    const indexFile = index && openIndexFile(job, observer, signal);
+    const indexFile = index && openIndexFile(job, { observer, signal });
     await indexFile?.prepare();
     const dispatch = new PartDispatch({
       job,
@@ -244,36 +146,6 @@ async function send(
     producer.close();
     index?.close();
   }
-}
-
-function openIndexFile(job: UploadJob, observer: UploadObserver, signal: AbortSignal): SegmentIndexFile {
-  const { client, params, partAttempts, partTimeout } = job;
-  return new SegmentIndexFile({
-    client,
-    params,
-    attempts: partAttempts,
-    timeout: partTimeout,
-    signal,
-    onRetry: ({ error, attempt }) => observer.retried({ part: undefined, attempt, error }),
-  });
-}
-
-function indexBuilder({
-  key = new Uint8Array(0),
-  envelope,
-  ...rest
-}: {
-  key: Uint8Array | undefined;
-  segmentSize: number;
-  envelope: Record<string, string>;
-  contentLength: number | undefined;
-}): SegmentIndexBuilder {
-  return new SegmentIndexBuilder({ ...rest, key, iv: parseEnvelope(envelope).iv });
-}
-
-/** Parts begin with a segment, so that the entries of each can be computed by whoever encrypts it. */
-function wholeSegments(partSize: number, segmentSize: number): number {
-  return Math.ceil(partSize / segmentSize) * segmentSize;
 }
 
 function aborted(signal: AbortSignal): SealpipeError {

@@ -86,6 +86,14 @@ export class SegmentIndexFile {
   }
 
   /**
+   * Whether the index that {@link prepare} has found is the one with this end, of which there is one under each data key.
+   * @param size bytes of the whole index
+   */
+  holds(trailer: Uint8Array, size: number): boolean {
+    return this.#found !== undefined && this.#found.size === size && Buffer.from(this.#found.trailer).equals(trailer);
+  }
+
+  /**
    * Writes the index, immediately before its object becomes visible.
    * @param condition of the object's own write
    * @throws SealpipeError PRECONDITION_FAILED where the object's own write would fail its condition: its index must stay then

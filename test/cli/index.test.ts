@@ -76,13 +76,11 @@ describe('segment indexes at the command line', () => {
 
   test('what makes no sense is wrong usage, and nothing is sent', async () => {
     const before = line.endpoint.requests.length;
-    const journal = line.path('journal');
     for (const args of [
       ['index', `s3://${bucket}/there`, ...line.here],
       ['index', `s3://${bucket}/there`, ...kms, '--segment-size', '5000'],
       ['index', `s3://${bucket}`, ...kms],
       ['put', file, `s3://${bucket}/a`, ...line.here, '--client-side', 'none', '--sse', 'SSE-S3', '--segment-index'],
-      ['put', file, `s3://${bucket}/a`, ...kms, '--segment-index', '--journal', journal],
     ])
       assert.equal((await line.run(args)).status, 2, args.join(' '));
     assert.equal(line.endpoint.requests.length, before);

@@ -26,7 +26,9 @@ describe('put with a journal', { concurrency: 2 }, () => {
   for (const signal of ['SIGKILL', 'SIGINT'] as const) {
     test(`goes on after ${signal} where it stopped, by the same command`, async () => {
       const key = `killed-${signal}`;
-      const command = ['put', file, `s3://${bucket}/${key}`, ...kms, ...parts, '--journal', `${key}.journal`];
+      const indexed = signal === 'SIGKILL' ? ['--segment-index'] : [];
+      const journal = ['--journal', `${key}.journal`];
+      const command = ['put', file, `s3://${bucket}/${key}`, ...kms, ...parts, ...journal, ...indexed];
       const fault = line.endpoint.faults.add({
         operation: 'UploadPart',
         key,
@@ -57,6 +59,10 @@ describe('put with a journal', { concurrency: 2 }, () => {
       assert.equal(existsSync(line.path(`${key}.journal`)), false);
       assert.deepEqual(await line.uploadsLeft(bucket, key), []);
       await readsBack(key, content);
+      if (indexed.length === 0) return;
+      const range = ['get', `s3://${bucket}/${key}`, 'range.out', ...kms, '--range', 'bytes=11000000-11999999'];
+      await line.ok(range);
+      assert.ok(readFileSync(line.path('range.out')).equals(content.subarray(11_000_000, 12_000_000)));
     });
   }
 
@@ -92,6 +98,25 @@ describe('put with a journal', { concurrency: 2 }, () => {
     await line.ok(command);
     assert.deepEqual(readdirSync(line.path('journals')), []);
     await readsBack('several/b', content.subarray(0, 11 * MiB));
+  });
+
+  test('refuses an index that the journal was begun without, with what to do', async () => {
+    const key = 'begun-without';
+    const command = ['put', file, `s3://${bucket}/${key}`, ...kms, ...parts, '--journal', `${key}.journal`];
+    const fault = line.endpoint.faults.add({
+      operation: 'UploadPart',
+      key,
+      partNumber: 3,
+      times: 'always',
+      status: 503,
+    });
+    assert.equal((await line.run([...command, '--part-attempts', '1'])).status, 1);
+    fault.remove();
+    const { status, stderr } = await line.run([...command, '--segment-index']);
+    assert.equal(status, 1);
+    assert.match(stderr, /ERR_SEALPIPE_JOURNAL_INVALID.*begun without a segment index.*sealpipe index/);
+    await line.ok(command);
+    await line.ok(['index', `s3://${bucket}/${key}`, ...kms]);
   });
 
   test('refuses what no journal can be kept for, with what to do', async () => {

@@ -3,6 +3,7 @@ import { createHash, createSecretKey } from 'node:crypto';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { deriveKey } from '../../src/crypto/content-key.ts';
+import { takeOver } from '../../src/crypto/secret-memory.ts';
 import {
   assertSegmentSize,
   encodeTrailer,
@@ -102,10 +103,19 @@ describe('an index', () => {
     assert.throws(() => index.finish(segmentSize), /has been closed/);
   });
 
-  test('overwrites the key that it was given', () => {
+  test('overwrites the key that it was given, at the latest when it is closed', () => {
     const key = deriveKey(dataKey, messageId, segmentIndexKeyInfo(segmentSize));
-    new SegmentIndexBuilder({ key, segmentSize, iv: messageId });
+    new SegmentIndexBuilder({ key, segmentSize, iv: messageId }).close();
     assert.ok(key.every((byte) => byte === 0));
+  });
+
+  test('hands its key over to other threads, a copy each, until it is closed', () => {
+    const key = deriveKey(dataKey, messageId, segmentIndexKeyInfo(segmentSize));
+    const index = builder();
+    const copies = [takeOver(index.handOverKey()), takeOver(index.handOverKey())];
+    index.close();
+    assert.deepEqual(copies, [key, key]);
+    assert.throws(() => index.handOverKey(), /has been closed/);
   });
 });
 

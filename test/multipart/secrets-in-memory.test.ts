@@ -9,6 +9,7 @@ import { DecryptCommand } from '@aws-sdk/client-kms';
 import { deriveKey, storedContentKey } from '../../src/crypto/content-key.ts';
 import { blockOf } from '../../src/crypto/field.ts';
 import { MessageSecrets, SegmentHash } from '../../src/crypto/segment.ts';
+import { segmentIndexKeyInfo } from '../../src/crypto/segment-index.ts';
 import { parseEnvelope } from '../../src/format/parse-envelope.ts';
 import { journalKeyInfo } from '../../src/multipart/journal/upload-journal.ts';
 import { Bucket, TestEndpoint } from '../support/endpoint.ts';
@@ -16,6 +17,9 @@ import { encryptBlock } from '../support/gcm-reference.ts';
 import { countInMemory, withoutProcessMemory } from '../support/process-memory.ts';
 
 const partSize = 5 * 1024 * 1024;
+const segmentSize = 65_536;
+/** Where the index's key is a handle, its copy in a worker stays until that collects garbage: SECURITY.md says so. */
+const indexKeyStays = Number(process.versions.node.split('.')[0]) > 22;
 /** From here on workers encrypt a file. */
 const length = 64 * 1024 * 1024 + 1;
 const folder = mkdtempSync(join(tmpdir(), 'sealpipe-secrets-'));
@@ -41,6 +45,7 @@ async function keysOf(metadata: Record<string, string>): Promise<Record<string, 
     'data key': dataKey,
     'content key': Buffer.from(key),
     'journal key': Buffer.from(deriveKey(dataKey, envelope.iv, journalKeyInfo)),
+    'index key': Buffer.from(deriveKey(dataKey, envelope.iv, segmentIndexKeyInfo(segmentSize))),
     H: encryptBlock(key, Buffer.alloc(16)),
     mask: encryptBlock(key, Buffer.concat([iv, Buffer.of(0, 0, 0, 1)])),
   };
@@ -131,6 +136,7 @@ test('after uploads and downloads no key, H, Z or mask of them is left in the pr
   t.diagnostic(`in the middle: ${JSON.stringify(during)}`);
   assert.ok(during.planted! > 0, 'the planted value was not found: the search does not work');
   assert.ok(during['content key']! > 0, 'the key in use was not found: the search does not work');
+  assert.ok(during['index key']! > 0, 'the key of the segment index was not found in use');
   assert.ok(during['H']! + during['H, as words']! > 0, 'H in use was not found');
 
   await done;
@@ -145,7 +151,7 @@ test('after uploads and downloads no key, H, Z or mask of them is left in the pr
   child.send('end');
   assert.ok(found! > 0);
   assert.deepEqual(
-    Object.entries(left).filter(([, count]) => count > 0),
+    Object.entries(left).filter(([name, count]) => count > 0 && !(indexKeyStays && name.endsWith('index key'))),
     [],
   );
 });

@@ -1,11 +1,14 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { after, before, beforeEach, describe, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { GetObjectCommand } from '@aws-sdk/client-s3';
 import fc from 'fast-check';
 import { SealpipeError } from '../../src/errors.ts';
 import type { EncryptedObject } from '../../src/objects/encrypted-object.ts';
 import type { OpenOptions } from '../../src/objects/open-object.ts';
 import { segmentIndexKey } from '../../src/objects/segment-index-key.ts';
+import { withEncryption } from '../../src/objects/with-encryption/with-encryption.ts';
 import { Bucket, bytesOf, rejection, TestEndpoint } from '../support/endpoint.ts';
 import { runs } from '../support/properties.ts';
 
@@ -242,6 +245,32 @@ describe('a stream of a whole object that is too large to be held back', () => {
     })();
     assert.equal(await failure(reading), 'ERR_SEALPIPE_AUTHENTICATION_FAILED');
     assert.ok(given <= 200 * segmentSize);
+  });
+
+  test('comes out of an encrypting client in the same way, with the headers of the answer', async () => {
+    const client = withEncryption(endpoint.client, { keyring: endpoint.keyring, maxBuffered });
+    const get = (Key: string) => client.send(new GetObjectCommand({ Bucket, Key }));
+    const params = { Bucket, Key: 'typed', Body: content, ContentType: 'text/csv', Metadata: { team: 'sales' } };
+    await endpoint.encrypted().upload(params, { segmentIndex: { segmentSize } }).done();
+    const counts = await endpoint.requestsOf(async () => {
+      const { Body, ContentLength, ContentType, Metadata } = await get('typed');
+      assert.deepEqual([ContentLength, ContentType, Metadata], [content.length, 'text/csv', { team: 'sales' }]);
+      assert.ok(content.equals((await Body?.transformToByteArray()) ?? Buffer.alloc(0)));
+    });
+    assert.equal(counts['KMS.Decrypt'], 1);
+    await endpoint.encrypted().upload({ Bucket, Key: 'unindexed', Body: content }).done();
+    assert.equal(await failure(get('unindexed')), 'ERR_SEALPIPE_BUFFER_LIMIT');
+  });
+
+  test('comes out of an encrypting client as the object that was answered, or not at all', async () => {
+    await put('exchanged');
+    const client = withEncryption(endpoint.client, { keyring: endpoint.keyring, maxBuffered });
+    // Between the answer and the look for the index.
+    const fault = endpoint.local.faults.add({ operation: 'GetObject', key: '.exchanged.segments', delay: 400 });
+    const reading = failure(client.send(new GetObjectCommand({ Bucket, Key: 'exchanged' })));
+    for (let waited = 0; fault.hits === 0 && waited < 5000; waited += 10) await sleep(10);
+    await put('exchanged', Buffer.from(content).reverse());
+    assert.equal(await reading, 'ERR_SEALPIPE_OBJECT_CHANGED');
   });
 
   test('is refused without one, before a key is asked for twice, and what fits asks for none', async () => {

@@ -204,10 +204,6 @@ describe('an upload with an index', () => {
     const counts = await endpoint.requestsOf(async () => {
       await assert.rejects(async () => upload('folder/'), /its key ends in a slash/);
       await assert.rejects(async () => upload('x'.repeat(1015)), /would have more than 1024 bytes/);
-      await assert.rejects(
-        async () => upload('journalled', { journal: join(folder, 'journal') }),
-        /do not go together/,
-      );
       await assert.rejects(async () => upload('odd', { segmentIndex: { segmentSize: 5000 } }), RangeError);
     });
     assert.deepEqual(counts, {});

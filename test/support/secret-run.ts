@@ -38,10 +38,10 @@ async function work(): Promise<void> {
   const keyring = kmsKeyring({ keyId: 'alias/sealpipe', client: new KMSClient(kms) });
   const encrypted = new EncryptedS3({ client, keyring });
   const uploads: Record<string, UploadOptions & { stream?: true }> = {
-    'by workers': { workers: 2, transport: 'workers' },
+    'by workers': { workers: 2, transport: 'workers', segmentIndex: true },
     'by the client': { workers: 2, transport: 'client', stream: true },
-    serially: { workers: 0, stream: true },
-    journalled: { workers: 2, journal: `${path}.journal` },
+    serially: { workers: 0, stream: true, segmentIndex: true },
+    journalled: { workers: 2, journal: `${path}.journal`, segmentIndex: true },
   };
   for (const [Key, { stream, ...options }] of Object.entries(uploads)) {
     const Body = stream === true ? createReadStream(path) : { path };
@@ -49,7 +49,7 @@ async function work(): Promise<void> {
     if (Key === 'by workers') upload.once('httpUploadProgress', () => say('in the middle'));
     await upload.done();
   }
-  const wrapped = withEncryption(client, { keyring });
+  const wrapped = withEncryption(client, { keyring, segmentIndex: true });
   const driven = new Upload({ client: wrapped, params: { Bucket, Key: 'lib-storage', Body: createReadStream(path) } });
   await driven.done();
   for (const Key of ['by workers', 'serially'])

@@ -5,6 +5,19 @@ import type { TestEndpoint } from './endpoint.ts';
 
 /** The index that a stored object should have, by the words of the format and nothing of ours but the unwrapping of its key. */
 export async function expectedIndex(endpoint: TestEndpoint, key: string, size: number): Promise<Buffer> {
+  return indexOf({ ...(await opened(endpoint, key)), size });
+}
+
+/** The data key of a stored object, and the key of its index. */
+export async function indexSecrets(endpoint: TestEndpoint, key: string, size: number): Promise<Buffer[]> {
+  const { dataKey, iv } = await opened(endpoint, key);
+  return [Buffer.from(dataKey), indexKey(dataKey, iv, size)];
+}
+
+async function opened(
+  endpoint: TestEndpoint,
+  key: string,
+): Promise<{ dataKey: Uint8Array; iv: Uint8Array; ciphertext: Buffer }> {
   const { body, metadata } = await endpoint.stored(key);
   const file = metadata['x-amz-3'] ?? metadata['x-amz-key-v2'];
   const instructions =
@@ -19,7 +32,14 @@ export async function expectedIndex(endpoint: TestEndpoint, key: string, size: n
     bucket: undefined,
     key: undefined,
   });
-  return indexOf({ dataKey, iv: envelope.iv, ciphertext: body.subarray(0, -16), size });
+  return { dataKey, iv: envelope.iv, ciphertext: body.subarray(0, -16) };
+}
+
+const be32 = (n: number): Buffer => Buffer.from([n >>> 24, n >>> 16, n >>> 8, n].map((byte) => byte & 255));
+
+function indexKey(dataKey: Uint8Array, iv: Uint8Array, size: number): Buffer {
+  const info = Buffer.concat([Buffer.from('sealpipe segment index v1'), be32(size)]);
+  return Buffer.from(hkdfSync('sha512', dataKey, iv, info, 32));
 }
 
 export function indexOf({
@@ -33,10 +53,8 @@ export function indexOf({
   ciphertext: Uint8Array;
   size: number;
 }): Buffer {
-  const be32 = (n: number): Buffer => Buffer.from([n >>> 24, n >>> 16, n >>> 8, n].map((byte) => byte & 255));
   const be64 = (n: number): Buffer => Buffer.concat([be32(Math.floor(n / 2 ** 32)), be32(n % 2 ** 32)]);
-  const info = Buffer.concat([Buffer.from('sealpipe segment index v1'), be32(size)]);
-  const key = Buffer.from(hkdfSync('sha512', dataKey, iv, info, 32));
+  const key = indexKey(dataKey, iv, size);
   const mac = (type: number, i: number, aad: Uint8Array): Buffer => {
     const cipher = createCipheriv('aes-256-gcm', key, Buffer.concat([be32(type), be64(i)]));
     cipher.setAAD(aad);

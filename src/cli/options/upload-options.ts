@@ -65,7 +65,7 @@ export function addUploadOptions(command: Command): Command {
   add('--content-type <type>', 'media type of the object');
   add(
     '--segment-index',
-    'store a segment index beside the object (.key.segments): makes parts of it authentic when they are read',
+    'store a segment index beside the object (.key.segments): makes parts of it authentic when they are read. With a journal: to be asked for when the upload is begun',
   );
   add('--if-none-match', 'only where no object is there yet');
   return command;

@@ -11,7 +11,8 @@
  */
 import { createCipheriv, createDecipheriv, createHash, randomBytes } from 'node:crypto';
 
-export const recordTypes = { header: 1, intent: 2, done: 3 } as const;
+export const recordTypes = { header: 1, intent: 2, done: 3, entries: 4 } as const;
+const knownTypes: readonly number[] = Object.values(recordTypes);
 export type RecordType = (typeof recordTypes)[keyof typeof recordTypes];
 
 /** Bytes of a record before its clear and sealed parts: type, number, nonce. */
@@ -19,6 +20,9 @@ const headLength = 1 + 4 + 12;
 const tagLength = 16;
 /** Longest record: a header with an envelope and a long path. Whatever claims more is no record. */
 const maxRecordLength = 64 * 1024;
+
+/** Bytes of the longest payload. */
+export const maxPayloadLength: number = maxRecordLength - headLength - tagLength;
 
 export interface JournalKey {
   readonly key: Uint8Array;
@@ -86,7 +90,7 @@ export function openRecord(
   { key, header }: JournalKey,
   { type, number, bytes }: FoundRecord,
 ): JournalRecord | undefined {
-  if (type !== recordTypes.header && type !== recordTypes.intent && type !== recordTypes.done) return undefined;
+  if (!isRecordType(type)) return undefined;
   const body = bytes.subarray(headLength, bytes.length - tagLength);
   const isHeader = type === recordTypes.header;
   const decipher = createDecipheriv('aes-256-gcm', key, bytes.subarray(5, headLength), { authTagLength: tagLength });
@@ -100,6 +104,10 @@ export function openRecord(
     payload.fill(0);
     return undefined;
   }
+}
+
+function isRecordType(type: number): type is RecordType {
+  return knownTypes.includes(type);
 }
 
 /** What binds the records that follow to a header. */

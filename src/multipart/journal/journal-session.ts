@@ -74,9 +74,10 @@ export class JournalSession {
   /**
    * A part has been stored. Waited for before the next one is sent, so that a killed process has no more to send again than what
    * was in flight; not synced: without this record a part is only made and sent once more.
+   * @param entries of the segment index, where one is made
    */
-  async finish(part: StoredPart): Promise<void> {
-    await this.#journal?.finish(part).catch(() => undefined);
+  async finish(part: StoredPart, entries: Uint8Array | undefined): Promise<void> {
+    await this.#journal?.finish(part, entries).catch(() => undefined);
   }
 
   /** The upload has been completed: nothing is left to go on with. */

@@ -1,6 +1,8 @@
 /** Picking up a journalled upload: what an earlier process left is looked at from all sides before anything is sent. */
 import { ListPartsCommand, type S3Client } from '@aws-sdk/client-s3';
-import type { ContentKey } from '../../crypto/content-key.ts';
+import { type ContentKey, wipe } from '../../crypto/content-key.ts';
+import { segmentCount, segmentIndexKeyInfo } from '../../crypto/segment-index.ts';
+import { SegmentIndexBuilder } from '../../crypto/segment-index-builder.ts';
 import { SealpipeError } from '../../errors.ts';
 import { storedLength } from '../../format/lengths.ts';
 import { parseEnvelope } from '../../format/parse-envelope.ts';
@@ -37,6 +39,8 @@ export interface ResumeOptions {
   readonly encryptionContext: StringMap | undefined;
   readonly file: SourceFile;
   readonly path: string;
+  /** Whether a segment index is asked for. */
+  readonly indexed: boolean;
   readonly signal: AbortSignal;
 }
 
@@ -49,6 +53,8 @@ export interface ResumedUpload {
   readonly intents: JournalState['intents'];
   /** Parts that are on S3, and proven to be ours. */
   readonly stored: readonly StoredPart[];
+  /** Where the upload was begun with a segment index: it has the entries of the parts that are stored. */
+  readonly index: SegmentIndexBuilder | undefined;
 }
 
 export type ResumeOutcome =
@@ -56,7 +62,13 @@ export type ResumeOutcome =
   /** There is nothing to go on with: a new upload under a fresh key. */
   | { readonly kind: 'fresh' }
   /** It had been completed; only the answer, or the removal of the journal, was missing. */
-  | { readonly kind: 'completed'; readonly header: JournalHeader; readonly object: StoredObject };
+  | {
+      readonly kind: 'completed';
+      readonly header: JournalHeader;
+      readonly object: StoredObject;
+      /** As far as the journal has it. */
+      readonly index: SegmentIndexBuilder | undefined;
+    };
 
 /** Whoever resumes reads what was written by the same call: every suite that can be written. */
 const policy: ReadPolicy = { commitmentPolicy: 'REQUIRE_ENCRYPT_ALLOW_DECRYPT' };
@@ -79,25 +91,11 @@ export async function resumeUpload(options: ResumeOptions): Promise<ResumeOutcom
 }
 
 async function pickUp(found: FoundJournal, options: ResumeOptions): Promise<ResumeOutcome> {
-  const { client, keyring, params, encryptionContext, file, signal } = options;
+  const { keyring, encryptionContext, signal } = options;
   const { header } = found;
-  if (header.bucket !== params.Bucket || header.key !== params.Key) {
-    throw new SealpipeError(
-      'JOURNAL_INVALID',
-      `the journal ${found.path} is that of an upload to s3://${header.bucket}/${header.key}, not to s3://${params.Bucket}/${params.Key}: name another journal`,
-    );
-  }
-  const change = identityChange(header.source, file.identity);
-  if (change !== undefined) {
-    throw new SealpipeError(
-      'SOURCE_CHANGED',
-      `${file.path} is not what it was when the upload was begun (${change}): to upload it as it is now, remove the journal ${found.path} ` +
-        `and start afresh; the parts of upload ${header.uploadId} then have to be removed from S3`,
-      { uploadId: header.uploadId },
-    );
-  }
+  assertSameUpload(found, options);
   const envelope = parseEnvelope(header.envelope);
-  const { bucket, key } = header;
+  const { bucket, key, segmentSize } = header;
   const { contentKey, derived } = await openKeys({
     keyring,
     envelope,
@@ -105,25 +103,87 @@ async function pickUp(found: FoundJournal, options: ResumeOptions): Promise<Resu
     encryptionContext,
     bucket,
     key,
-    derive: [journalKeyInfo],
+    derive: [journalKeyInfo, ...(segmentSize === undefined ? [] : [segmentIndexKeyInfo(segmentSize)])],
     signal,
   });
-  const { journal, state } = await found.read(derived[0] as Uint8Array);
+  const [journalKey = new Uint8Array(0), indexKey] = derived;
+  try {
+    const { journal, state } = await found.read(journalKey);
+    const { iv } = envelope;
+    const index =
+      indexKey === undefined || segmentSize === undefined
+        ? undefined
+        : new SegmentIndexBuilder({ key: indexKey, segmentSize, iv, contentLength: header.source.size });
+    const outcome = await compare({ state, journal, contentKey, index }, options);
+    if (outcome.kind === 'fresh') index?.close();
+    if (outcome.kind !== 'resumed') for (const secret of [contentKey.key, journalKey]) wipe(secret);
+    return outcome;
+  } catch (error) {
+    for (const secret of [contentKey.key, ...derived]) wipe(secret);
+    throw error;
+  }
+}
+
+/**
+ * What the header tells without a key.
+ * @throws SealpipeError JOURNAL_INVALID, SOURCE_CHANGED
+ */
+function assertSameUpload({ header, path }: FoundJournal, { params, file, indexed }: ResumeOptions): void {
+  const { uploadId } = header;
+  const afresh = `remove the journal ${path} and start afresh; the parts of upload ${uploadId} then have to be removed from S3`;
+  if (header.bucket !== params.Bucket || header.key !== params.Key) {
+    throw new SealpipeError(
+      'JOURNAL_INVALID',
+      `the journal ${path} is that of an upload to s3://${header.bucket}/${header.key}, not to s3://${params.Bucket}/${params.Key}: name another journal`,
+    );
+  }
+  const change = identityChange(header.source, file.identity);
+  if (change !== undefined) {
+    throw new SealpipeError(
+      'SOURCE_CHANGED',
+      `${file.path} is not what it was when the upload was begun (${change}): to upload it as it is now, ${afresh}`,
+      { uploadId },
+    );
+  }
+  // To go on without one would be found out by whoever reads, long after.
+  if (indexed && header.segmentSize === undefined) {
+    throw new SealpipeError(
+      'JOURNAL_INVALID',
+      `the upload of the journal ${path} was begun without a segment index: finish it without one and make the index afterwards (createSegmentIndex, sealpipe index), or ${afresh}`,
+      { uploadId },
+    );
+  }
+}
+
+interface OpenedJournal {
+  readonly state: JournalState;
+  readonly journal: UploadJournal;
+  readonly contentKey: ContentKey;
+  readonly index: SegmentIndexBuilder | undefined;
+}
+
+/** Holds what the journal says against what S3 has. */
+async function compare(
+  { state, journal, contentKey, index }: OpenedJournal,
+  options: ResumeOptions,
+): Promise<ResumeOutcome> {
+  const { client, params, signal } = options;
+  const { header } = state;
   const onS3 = await listParts(options, header.uploadId);
   if (onS3 === undefined) {
-    contentKey.key.fill(0);
     const identity = divideEnvelope(header.envelope, header.storage).metadata;
     const written = {
       identity,
-      storedLength: storedLength(envelope.suite, header.source.size),
+      storedLength: storedLength(contentKey.suite, header.source.size),
       crc32: objectCrc32(state),
     };
     const object = await findWritten(client, params, written);
-    return object === undefined ? { kind: 'fresh' } : { kind: 'completed', header, object };
+    if (object === undefined) return { kind: 'fresh' };
+    addEntries([...state.done.values()], state, index);
+    return { kind: 'completed', header, object, index };
   }
   if (onS3.some(({ number }) => !state.intents.has(number))) {
     // What lies there was sent by a process whose journal went on after this copy was taken: its counters are used.
-    contentKey.key.fill(0);
     await new UploadRequests({
       client,
       params,
@@ -135,17 +195,37 @@ async function pickUp(found: FoundJournal, options: ResumeOptions): Promise<Resu
     }).abort(header.uploadId);
     return { kind: 'fresh' };
   }
-  const stored = onS3.flatMap((part) => {
+  const same = onS3.flatMap((part) => {
     const done = state.done.get(part.number);
     // Never believed by its ETag alone: the length and, where S3 tells it, the CRC-32 have to be ours, too.
-    const same =
+    const ours =
       done !== undefined &&
       done.etag === part.etag &&
       done.length === part.length &&
       (part.crc32 === undefined || part.crc32 === base64Crc(done.crc32));
-    return same ? [done] : [];
+    return ours ? [done] : [];
   });
-  return { kind: 'resumed', journal, header, contentKey, intents: state.intents, stored };
+  const stored = addEntries(same, state, index);
+  return { kind: 'resumed', journal, header, contentKey, intents: state.intents, stored, index };
+}
+
+/**
+ * Puts what the journal has of the parts' entries into the index.
+ * @returns the parts that lack none: another one is made again
+ */
+function addEntries(
+  parts: readonly StoredPart[],
+  { intents, entries }: JournalState,
+  index: SegmentIndexBuilder | undefined,
+): StoredPart[] {
+  return parts.filter(({ number }) => {
+    const intent = intents.get(number);
+    if (intent === undefined || index === undefined) return intent !== undefined;
+    const count = segmentCount(intent.length, index.segmentSize);
+    const found = entries.of(number, count);
+    if (found !== undefined && count > 0) index.add(intent.offset, found);
+    return found !== undefined;
+  });
 }
 
 /** The CRC-32 of the object, from the records of its parts; a part too few gives that of no object of ours. */

@@ -2,9 +2,11 @@
 
 import type { FieldElement } from '../../crypto/field.ts';
 import { blockOf, elementOf } from '../../crypto/field.ts';
+import { segmentSizes } from '../../crypto/segment-index.ts';
 import { SealpipeError } from '../../errors.ts';
 import type { FileIdentity } from '../file-identity.ts';
 import type { StoredPart } from '../upload-requests.ts';
+import { decodeEntries, encodeEntries, PartEntries } from './journal-entries.ts';
 import { JournalFile } from './journal-file.ts';
 import {
   clearHeader,
@@ -31,7 +33,10 @@ export interface JournalHeader {
   readonly fullObjectChecksum: boolean;
   readonly envelope: Record<string, string>;
   readonly storage: 'metadata' | 'instruction-file';
+  /** Whole segments, where there is an index. */
   readonly partSize: number;
+  /** Of the segment index, where one is made: then the journal has the entries of each part that is done. */
+  readonly segmentSize?: number | undefined;
   readonly source: FileIdentity;
   /** Milliseconds since 1970. */
   readonly started: number;
@@ -51,6 +56,8 @@ export interface JournalState {
   readonly header: JournalHeader;
   readonly intents: ReadonlyMap<number, JournalIntent>;
   readonly done: ReadonlyMap<number, StoredPart>;
+  /** Of the segment index, by part: 16 bytes a segment, none of them as the last. */
+  readonly entries: PartEntries;
 }
 
 /** Part 4, offset 8, length 8, Z 16. */
@@ -109,9 +116,16 @@ export class UploadJournal {
     await appended;
   }
 
-  /** A part that S3 has acknowledged. */
-  async finish(part: StoredPart): Promise<void> {
-    await this.#file.appendUnsynced(this.#seal(recordTypes.done, Buffer.from(JSON.stringify(part), 'utf8')));
+  /**
+   * A part that S3 has acknowledged.
+   * @param entries of the segment index, where one is made. Before the part itself: who finds that it is done finds them, too
+   */
+  async finish(part: StoredPart, entries: Uint8Array = new Uint8Array(0)): Promise<void> {
+    const records = [
+      ...encodeEntries(part.number, entries).map((payload) => this.#seal(recordTypes.entries, payload)),
+      this.#seal(recordTypes.done, Buffer.from(JSON.stringify(part), 'utf8')),
+    ];
+    await this.#file.appendUnsynced(Buffer.concat(records));
   }
 
   /** Lets go of the journal, which stays for a later process. */
@@ -127,7 +141,7 @@ export class UploadJournal {
   }
 
   /** Sealed before it returns: the payload can be overwritten then. */
-  #seal(type: (typeof recordTypes)['intent' | 'done'], payload: Uint8Array): Buffer {
+  #seal(type: (typeof recordTypes)['intent' | 'done' | 'entries'], payload: Uint8Array): Buffer {
     const number = this.#next;
     this.#next += 1;
     return sealRecord(this.#key, { type, number, payload });
@@ -189,13 +203,14 @@ export class FoundJournal {
     const journalKey = { key, header: headerDigest(this.#bytes.subarray(0, this.#headerRecord.end)) };
     const intents = new Map<number, JournalIntent>();
     const done = new Map<number, StoredPart>();
+    const entries = new PartEntries();
     let offset = this.#headerRecord.end;
     let next = 1;
     for (;;) {
       const found = findRecord(this.#bytes, offset);
       const record = found?.number === next ? openRecord(journalKey, found) : undefined;
       if (found === undefined || record === undefined) break;
-      this.#take(record, { intents, done });
+      this.#take(record, { intents, done, entries });
       offset = found.end;
       next += 1;
     }
@@ -205,7 +220,7 @@ export class FoundJournal {
     }
     return {
       journal: UploadJournal.continue(this.#file, journalKey, next),
-      state: { header: this.header, intents, done },
+      state: { header: this.header, intents, done, entries },
     };
   }
 
@@ -216,11 +231,17 @@ export class FoundJournal {
 
   #take(
     { type, payload }: JournalRecord,
-    { intents, done }: { intents: Map<number, JournalIntent>; done: Map<number, StoredPart> },
+    {
+      intents,
+      done,
+      entries,
+    }: { intents: Map<number, JournalIntent>; done: Map<number, StoredPart>; entries: PartEntries },
   ): void {
     if (type === recordTypes.intent) {
       const intent = decodeIntent(payload);
       intents.set(intent.part, intent);
+    } else if (type === recordTypes.entries) {
+      entries.take(decodeEntries(payload));
     } else {
       const part = JSON.parse(Buffer.from(payload).toString('utf8')) as StoredPart;
       done.set(part.number, part);
@@ -252,6 +273,8 @@ function isHeader(value: unknown): value is JournalHeader {
     header?.version === 1 &&
     [header.bucket, header.key, header.uploadId].every((text) => typeof text === 'string') &&
     typeof header.partSize === 'number' &&
+    // It takes part in the derivation of a key before anything proves the header.
+    (header.segmentSize === undefined || segmentSizes.includes(header.segmentSize)) &&
     typeof header.envelope === 'object' &&
     typeof header.source === 'object'
   );

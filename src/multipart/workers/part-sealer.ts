@@ -2,6 +2,7 @@
 import { closeSync, openSync, readSync } from 'node:fs';
 import { crc32 } from 'node:zlib';
 import { type ContentKey, wipe } from '../../crypto/content-key.ts';
+import { HeldIndexKey } from '../../crypto/held-index-key.ts';
 import { releaseMemory } from '../../crypto/release-memory.ts';
 import { takeOver } from '../../crypto/secret-memory.ts';
 import { assertWithinCounter, createCtr, MessageSecrets, SegmentHash } from '../../crypto/segment.ts';
@@ -18,14 +19,14 @@ export class PartSealer {
   readonly #contentKey: ContentKey;
   readonly #secrets: MessageSecrets;
   readonly #file: OpenSession['file'];
-  readonly #index: OpenSession['index'];
+  readonly #index: { readonly held: HeldIndexKey; readonly segmentSize: number } | undefined;
   #descriptor: number | undefined;
 
   constructor({ key, iv, aad, file, index }: OpenSession) {
     this.#contentKey = { suite: aad.length === 0 ? gcmSuite : committingSuite, key: takeOver(key), iv, aad };
     this.#secrets = new MessageSecrets(this.#contentKey);
     this.#file = file;
-    this.#index = index;
+    this.#index = index && { held: new HeldIndexKey(takeOver(index.key)), segmentSize: index.segmentSize };
   }
 
   /**
@@ -62,14 +63,15 @@ export class PartSealer {
   close(): void {
     wipe(this.#contentKey.key);
     this.#secrets.wipe();
+    this.#index?.held.close();
     if (this.#descriptor !== undefined) closeSync(this.#descriptor);
     this.#descriptor = undefined;
   }
 
   #macs(offset: number): SegmentMacs | undefined {
     if (this.#index === undefined) return undefined;
-    const { segmentSize } = this.#index;
-    return new SegmentMacs({ ...this.#index, firstSegment: offset / segmentSize });
+    const { held, segmentSize } = this.#index;
+    return new SegmentMacs({ key: held.key, segmentSize, firstSegment: offset / segmentSize });
   }
 
   #read(target: Buffer, position: number): void {

@@ -5,6 +5,8 @@ import { type errorCodes, SealpipeError } from '../../errors.ts';
 import type {
   FetchTask,
   FromWorker,
+  OpenReading,
+  OpenSession,
   SealTask,
   SendTask,
   ToWorker,
@@ -26,8 +28,8 @@ type Task = SealTask | SendTask | UnsealTask | FetchTask;
 export class PoolWorker {
   readonly #worker = new Worker(new URL('./part-worker.js', import.meta.url), { name: 'sealpipe', execArgv: [] });
   readonly #pending = new Map<number, { resolve: (value: never) => void; reject: (error: Error) => void }>();
-  /** Open, with the key as it was handed over. */
-  readonly #sessions = new Map<number, SharedArrayBuffer>();
+  /** Open, with the keys as they were handed over. */
+  readonly #sessions = new Map<number, readonly SharedArrayBuffer[]>();
   #idle: NodeJS.Timeout | undefined;
   #failure: Error | undefined;
 
@@ -52,7 +54,8 @@ export class PoolWorker {
 
   /** Hands over a key, or takes it back. */
   post(message: Exclude<ToWorker, Task>): void {
-    if (message.type === 'open' || message.type === 'open-reading') this.#sessions.set(message.session, message.key);
+    if (message.type === 'open' || message.type === 'open-reading')
+      this.#sessions.set(message.session, keysOf(message));
     if (message.type === 'close') this.#sessions.delete(message.session);
     this.#worker.postMessage(message);
     this.#keepAlive();
@@ -97,7 +100,7 @@ export class PoolWorker {
 
   /** Those on their way to a thread that is no more. */
   #overwriteKeys(): void {
-    for (const key of this.#sessions.values()) new Uint8Array(key).fill(0);
+    for (const key of [...this.#sessions.values()].flat()) new Uint8Array(key).fill(0);
   }
 
   #end(cause: Error): void {
@@ -107,6 +110,11 @@ export class PoolWorker {
     for (const { reject } of this.#pending.values()) reject(workerFailed(this.#failure));
     this.#pending.clear();
   }
+}
+
+function keysOf(message: OpenSession | OpenReading): SharedArrayBuffer[] {
+  const index = message.type === 'open' ? message.index : undefined;
+  return index === undefined ? [message.key] : [message.key, index.key];
 }
 
 const pool: PoolWorker[] = [];

@@ -1,5 +1,4 @@
 /** What the main thread and its workers say to each other. Part bytes never travel: they lie in shared memory. */
-import type { KeyObject } from 'node:crypto';
 import type { FileIdentity } from '../file-identity.ts';
 
 /** A signed request without its body, as the caller's S3Client would have sent it. */
@@ -30,8 +29,8 @@ export interface OpenSession {
   readonly aad: Uint8Array;
   /** The file that parts are read from, and what it was when the upload began. */
   readonly file: { readonly path: string; readonly identity: FileIdentity } | undefined;
-  /** K_idx, where a segment index is made. */
-  readonly index?: { readonly key: KeyObject; readonly segmentSize: number } | undefined;
+  /** Where a segment index is made: K_idx, as `key` is. */
+  readonly index?: { readonly key: SharedArrayBuffer; readonly segmentSize: number } | undefined;
 }
 
 /** Encrypt one part in place. */

@@ -17,6 +17,7 @@ import { type GetParams, openAnswer } from '../get-object.ts';
 import { describeHead } from '../head-object.ts';
 import type { ObjectAddress } from '../object-setting.ts';
 import { indexedObjectKey } from '../segment-index-key.ts';
+import { getAuthenticated } from '../segment-index-stream.ts';
 import { type CommandCall, type EncryptingClient, withoutChecksums } from './command-call.ts';
 import { responseBody } from './response-body.ts';
 
@@ -33,16 +34,28 @@ export async function getObject(
   }
   // Checksums of the store's choosing can cost more than the decryption; the tag proves more.
   const answer = await forward({ ...input, ChecksumMode: 'DISABLED' as never });
-  const { body, plaintextSize, exact, metadata } = await openAnswer(client.setting, input as GetParams, answer, {
-    ...client.reading,
-    signal,
-  });
+  const { setting, reading } = client;
+  const options = { ...reading, signal };
+  const { body, plaintextSize, exact, metadata } = await getAuthenticated(
+    setting,
+    answered(input, answer),
+    options,
+    () => openAnswer(setting, input as GetParams, answer, options),
+  );
   return {
     ...withoutChecksums(answer),
     Body: responseBody(body),
     ContentLength: exact ? plaintextSize : undefined,
     Metadata: metadata,
   };
+}
+
+/** The object of an answer, to be read by segments: no other, as the answer's headers are handed on. */
+function answered(input: GetObjectCommandInput, { ETag }: GetObjectCommandOutput): GetParams {
+  const { Bucket, Key, VersionId, ExpectedBucketOwner, RequestPayer } = input as GetParams;
+  const { SSECustomerAlgorithm, SSECustomerKey, SSECustomerKeyMD5 } = input;
+  const customerKey = { SSECustomerAlgorithm, SSECustomerKey, SSECustomerKeyMD5 };
+  return { Bucket, Key, VersionId, ExpectedBucketOwner, RequestPayer, ...customerKey, IfMatch: ETag };
 }
 
 export async function headObject(
