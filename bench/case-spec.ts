@@ -44,6 +44,8 @@ export interface UploadWork {
   readonly queueSize?: number;
   readonly workers?: number;
   readonly transport?: 'client' | 'workers';
+  /** With a segment index, of the default segments. */
+  readonly segmentIndex?: boolean;
 }
 
 export interface DownloadWork {

@@ -127,6 +127,7 @@ function uploadEntries(source: UploadWork['source']): Entry[] {
     { ...upload, id: 'naive-gcm-tuned', title: 'the same, tuned, 8 MiB × 4', client: 'lib-storage-gcm', ...tunedParts },
     { ...ours, id: 'sealpipe', title: 'sealpipe (16 MiB × 4)' },
     { ...ours, id: 'sealpipe-8x4', title: 'sealpipe, 8 MiB × 4', partSize: 8, queueSize: 4 },
+    { ...ours, id: 'sealpipe-index', title: 'sealpipe, with a segment index', segmentIndex: true },
     { ...ours, id: 'sealpipe-client', title: 'sealpipe, parts sent by the client', transport: 'client' },
     { ...ours, id: 'sealpipe-serial', title: 'sealpipe, no workers', workers: 0 },
     {

@@ -81,8 +81,8 @@ const senders: Record<UploadWork['client'], (sender: Sender) => (target: Uploade
 
   sealpipe: ({ work, world, client, keyring }) => {
     const s3 = new EncryptedS3({ client, keyring });
-    const { partSize, queueSize, workers, transport } = work;
-    const options = { partSize: partSize && partSize * MiB, queueSize, workers, transport };
+    const { partSize, queueSize, workers, transport, segmentIndex } = work;
+    const options = { partSize: partSize && partSize * MiB, queueSize, workers, transport, segmentIndex };
     return async ({ key, size }) => {
       const Body =
         work.source === 'file' ? { path: sourceFile(world.folder, size) } : new GeneratedSource(sourceContent(size));
