@@ -83,6 +83,6 @@ export async function writeToStdout(
   await withReading(url, options, context, async ({ s3, params }) => {
     const { body } = await s3.get(params, read);
     // Left early, as when stdout is closed, the loop destroys the body, and with it the connection.
-    for await (const chunk of body as AsyncIterable<Buffer>) await output.bytes(chunk);
+    for await (const chunk of body as AsyncIterable<Buffer>) await output.handOver(chunk);
   });
 }

@@ -1,5 +1,6 @@
 /** stdout and stderr of a command. */
 import { once } from 'node:events';
+import { releaseMemory } from '../crypto/release-memory.ts';
 import { SealpipeError } from '../index.ts';
 import { printable } from './printable.ts';
 
@@ -30,9 +31,16 @@ export class StandardOutput {
    * @throws OutputClosed, and SealpipeError TARGET_FAILED (a disk that is full, say)
    */
   async bytes(chunk: Uint8Array | string): Promise<void> {
-    this.#throwFailure();
-    if (!process.stdout.write(chunk) && this.#failure === undefined) await this.#drained();
-    this.#throwFailure();
+    await this.#write(chunk);
+  }
+
+  /**
+   * Writes bytes that nobody else has: their memory is free again once they are written, not when garbage is collected. Of an
+   * object of gigabytes tens of megabytes would wait for that.
+   * @throws as {@link bytes}
+   */
+  async handOver(chunk: Uint8Array): Promise<void> {
+    await this.#write(chunk, () => releaseMemory(chunk));
   }
 
   /** Writes a line for people or programs. @throws as {@link bytes} */
@@ -59,6 +67,12 @@ export class StandardOutput {
         stream.once('close', resolve);
       });
     }
+    this.#throwFailure();
+  }
+
+  async #write(chunk: Uint8Array | string, written?: () => void): Promise<void> {
+    this.#throwFailure();
+    if (!process.stdout.write(chunk, written) && this.#failure === undefined) await this.#drained();
     this.#throwFailure();
   }
 
