@@ -3,7 +3,6 @@ import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { describe, test } from 'node:test';
@@ -117,17 +116,15 @@ describe('local', { concurrency: 2 }, () => {
 
 describe('demo', { concurrency: 2 }, () => {
   test('the demonstration runs to its end and leaves nothing behind', async () => {
-    const before = readdirSync(tmpdir()).filter((name) => name.startsWith('sealpipe-demo-'));
-    const text = (await line.ok(['demo'])).stdout.toString();
+    // Of its own: others may run a demonstration at the same time.
+    const temporary = line.emptyFolder();
+    const text = (await line.ok(['demo'], { env: { TMPDIR: temporary } })).stdout.toString();
     assert.match(text, /60 000 rows through stream-json, encrypted on the way: 4 parts/);
     assert.match(text, /part 2 was answered 503 and sent again: 2 sends, the same bytes/);
     assert.match(text, /refused, ERR_SEALPIPE_AUTHENTICATION_FAILED; no file was left/);
     assert.match(text, /All \d+ checks held/);
     assert.ok(text.split('\n').length <= 24, 'one screen');
-    assert.deepEqual(
-      readdirSync(tmpdir()).filter((name) => name.startsWith('sealpipe-demo-')),
-      before,
-    );
+    assert.deepEqual(namesIn(temporary), []);
   });
 
   test('an empty file is as good as any', async () => {
