@@ -1,5 +1,3 @@
-/** An object whose GET has been answered and whose key is open, before anything of its body is read. */
-import type { Readable } from 'node:stream';
 import {
   GetObjectCommand,
   type GetObjectCommandInput,
@@ -22,6 +20,7 @@ import type { GetOptions, GetParams, GetResult } from './get-object.ts';
 import { readObjectEnvelope, refusePlaintext } from './object-envelope.ts';
 import { assertAddress, type ObjectAddress, type ObjectSetting } from './object-setting.ts';
 import { firstRangeLength } from './range-plan.ts';
+import { discardAnswer } from './stored-ranges.ts';
 
 export interface AnsweredObject {
   readonly client: S3Client;
@@ -119,7 +118,7 @@ export async function openAnswered(
       },
     };
   } catch (error) {
-    discard(answer);
+    discardAnswer(answer);
     throw error;
   }
 }
@@ -173,13 +172,6 @@ async function openKey(
     storedLength: storedSize,
     signal,
   });
-}
-
-/** Frees the connection of an answer that is not read. */
-function discard({ Body }: GetObjectCommandOutput): void {
-  const body = Body as Readable | undefined;
-  body?.once?.('error', () => undefined);
-  body?.destroy?.();
 }
 
 function refuseRanges(params: object): void {
