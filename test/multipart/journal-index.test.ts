@@ -2,8 +2,7 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, fork } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { existsSync, mkdtempSync, readFileSync, rmSync, truncateSync, utimesSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, beforeEach, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -14,13 +13,13 @@ import type { EncryptedS3Options } from '../../src/objects/encrypted-s3.ts';
 import { Bucket, TestEndpoint } from '../support/endpoint.ts';
 import { failure, rejection } from '../support/failure.ts';
 import { assertOneMessageEach } from '../support/one-message.ts';
+import { type RestedSource, RestedSources } from '../support/rested-sources.ts';
 import { expectedIndex, indexSecrets } from '../support/segment-indexes.ts';
 
 const MiB = 1024 * 1024;
 const partSize = 5 * MiB;
-const folder = mkdtempSync(join(tmpdir(), 'sealpipe-journal-index-'));
+const sources = new RestedSources('journal-index');
 let endpoint: TestEndpoint;
-let count = 0;
 
 before(async () => {
   endpoint = await TestEndpoint.start();
@@ -31,28 +30,14 @@ beforeEach(() => {
 });
 after(async () => {
   await endpoint.close();
-  rmSync(folder, { recursive: true });
+  sources.remove();
 });
 
-interface Source {
-  readonly path: string;
-  readonly content: Buffer;
-  readonly journal: string;
-  readonly Key: string;
-}
+const newSource = (length = 4 * partSize + 12_345): RestedSource => sources.create(length);
 
-function newSource(length = 4 * partSize + 12_345): Source {
-  count += 1;
-  const path = join(folder, `source-${count}`);
-  const content = randomBytes(length);
-  writeFileSync(path, content);
-  utimesSync(path, Date.now() / 1000 - 60, Date.now() / 1000 - 60);
-  return { path, content, journal: join(folder, `journal-${count}`), Key: `object-${count}` };
-}
-
-const indexKey = ({ Key }: Source): string => `.${Key}.segments`;
+const indexKey = ({ Key }: RestedSource): string => `.${Key}.segments`;
 const upload = (
-  source: Source,
+  source: RestedSource,
   options: UploadOptions = {},
   s3: Partial<EncryptedS3Options> = {},
 ): Promise<UploadResult> =>
@@ -66,7 +51,7 @@ const upload = (
 
 /** Leaves an upload of which a part is missing. */
 async function stopped(
-  source: Source,
+  source: RestedSource,
   options: UploadOptions = {},
   s3: Partial<EncryptedS3Options> = {},
 ): Promise<void> {
@@ -78,7 +63,7 @@ async function stopped(
 }
 
 /** Index and object belong together, and nothing of the upload is left. */
-async function assertFinished(source: Source, segmentSize = 65_536): Promise<void> {
+async function assertFinished(source: RestedSource, segmentSize = 65_536): Promise<void> {
   const { body } = await endpoint.stored(indexKey(source));
   assert.deepEqual(body, await expectedIndex(endpoint, source.Key, segmentSize));
   const s3 = endpoint.encrypted({ commitmentPolicy: 'REQUIRE_ENCRYPT_ALLOW_DECRYPT' });
@@ -99,7 +84,7 @@ async function assertFinished(source: Source, segmentSize = 65_536): Promise<voi
 }
 
 /** Under one data key there is one message, and one index of it, however often it was sent. */
-async function assertOneIndexEach(source: Source): Promise<void> {
+async function assertOneIndexEach(source: RestedSource): Promise<void> {
   await endpoint.local.requests.settled();
   assertOneMessageEach(endpoint.local.requests.all());
   const sent = endpoint.local.requests
@@ -264,7 +249,7 @@ describe('other options than those that a journalled upload was begun with', () 
 
 describe('an upload with an index that was completed, but did not hear of it', () => {
   /** Complete takes effect, and the process takes its index away again: it can neither hear of that nor ask. */
-  async function unheard(source: Source): Promise<void> {
+  async function unheard(source: RestedSource): Promise<void> {
     endpoint.local.faults.set([
       { operation: 'CompleteMultipartUpload', loseAnswer: true, times: 'always' },
       { operation: 'HeadObject', times: 'always', status: 503 },
@@ -318,7 +303,7 @@ describe('an upload with an index that was completed, but did not hear of it', (
 });
 
 describe('a process that is killed', () => {
-  const start = ({ content: _, ...source }: Source): ChildProcess =>
+  const start = ({ content: _, ...source }: RestedSource): ChildProcess =>
     fork(join(import.meta.dirname, '../support/journalled-upload.js'), [], {
       execArgv: ['--no-warnings'],
       env: {
@@ -336,7 +321,7 @@ describe('a process that is killed', () => {
     });
   const exit = (child: ChildProcess): Promise<number | null> => new Promise((resolve) => child.once('exit', resolve));
 
-  const moments: Record<string, (source: Source) => FaultRule> = {
+  const moments: Record<string, (source: RestedSource) => FaultRule> = {
     'before the first part is stored': () => ({ operation: 'UploadPart', stallRequestAfter: 1000, times: 'always' }),
     'before the last part is stored': () => ({ operation: 'UploadPart', partNumber: 5, stallRequestAfter: 1 }),
     'before the index is stored': (source) => ({ operation: 'PutObject', key: indexKey(source), stallRequestAfter: 1 }),

@@ -5,7 +5,6 @@ import {
   appendFileSync,
   copyFileSync,
   existsSync,
-  mkdtempSync,
   readFileSync,
   rmSync,
   statSync,
@@ -13,29 +12,20 @@ import {
   utimesSync,
   writeFileSync,
 } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, beforeEach, test } from 'node:test';
 import { SealpipeError } from '../../src/errors.ts';
 import type { RequestLogEntry } from '../../src/local/index.ts';
 import type { UploadOptions } from '../../src/multipart/encrypted-upload.ts';
 import { Bucket, bytesOf, rejection, TestEndpoint } from '../support/endpoint.ts';
+import { type RestedSource, RestedSources } from '../support/rested-sources.ts';
 
 const MiB = 1024 * 1024;
 const partSize = 5 * MiB;
-const folder = mkdtempSync(join(tmpdir(), 'sealpipe-journal-'));
+const sources = new RestedSources('journal');
 let endpoint: TestEndpoint;
-let count = 0;
 
-/** A source that has been at rest for long enough, and a journal for it. */
-function newSource(length: number): { path: string; content: Buffer; journal: string; Key: string } {
-  count += 1;
-  const path = join(folder, `source-${count}`);
-  const content = randomBytes(length);
-  writeFileSync(path, content);
-  utimesSync(path, Date.now() / 1000 - 60, Date.now() / 1000 - 60);
-  return { path, content, journal: join(folder, `journal-${count}`), Key: `object-${count}` };
-}
+const newSource = (length: number): RestedSource => sources.create(length);
 
 before(async () => {
   endpoint = await TestEndpoint.start();
@@ -46,12 +36,12 @@ beforeEach(() => {
 });
 after(async () => {
   await endpoint.close();
-  rmSync(folder, { recursive: true });
+  sources.remove();
 });
 
 const code = (error: unknown): string =>
   error instanceof SealpipeError ? error.code.replace('ERR_SEALPIPE_', '') : String(error);
-const upload = (source: ReturnType<typeof newSource>, options: UploadOptions = {}): Promise<unknown> =>
+const upload = (source: RestedSource, options: UploadOptions = {}): Promise<unknown> =>
   endpoint
     .encrypted()
     .upload({ Bucket, Key: source.Key, Body: { path: source.path } }, { partSize, journal: source.journal, ...options })
@@ -156,7 +146,7 @@ test('a journal of another object, and a file that is none, are refused', async 
   await assert.rejects(
     endpoint
       .encrypted()
-      .upload({ Bucket, Key: 'k', Body: 'text' }, { journal: join(folder, 'none') })
+      .upload({ Bucket, Key: 'k', Body: 'text' }, { journal: join(sources.folder, 'none') })
       .done(),
     /a journal was given, but the source is no file/,
   );

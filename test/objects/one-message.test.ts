@@ -1,18 +1,7 @@
 /** Attempts to make two messages under one data key, judged by what the endpoint received. */
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import {
-  appendFileSync,
-  copyFileSync,
-  mkdtempSync,
-  readFileSync,
-  rmSync,
-  truncateSync,
-  utimesSync,
-  writeFileSync,
-} from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { appendFileSync, copyFileSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { after, before, beforeEach, describe, test } from 'node:test';
 import * as S3 from '@aws-sdk/client-s3';
 import { SealpipeError } from '../../src/errors.ts';
@@ -21,10 +10,11 @@ import { withEncryption } from '../../src/objects/with-encryption/with-encryptio
 import { Bucket, bytesOf, rejection, TestEndpoint } from '../support/endpoint.ts';
 import { failure } from '../support/failure.ts';
 import { assertOneMessageEach } from '../support/one-message.ts';
+import { type RestedSource, RestedSources } from '../support/rested-sources.ts';
 
 const MiB = 1024 * 1024;
 const partSize = 5 * MiB;
-const folder = mkdtempSync(join(tmpdir(), 'sealpipe-one-message-'));
+const sources = new RestedSources('one-message');
 let endpoint: TestEndpoint;
 let count = 0;
 
@@ -37,7 +27,7 @@ beforeEach(() => {
 });
 after(async () => {
   await endpoint.close();
-  rmSync(folder, { recursive: true });
+  sources.remove();
 });
 
 const read = async (Key: string): Promise<Buffer> =>
@@ -47,20 +37,7 @@ async function assertOneMessage(): Promise<void> {
   assertOneMessageEach(endpoint.local.requests.all());
 }
 
-interface Source {
-  readonly path: string;
-  readonly content: Buffer;
-  readonly Key: string;
-  readonly journal: string;
-}
-function newSource(length: number): Source {
-  count += 1;
-  const content = randomBytes(length);
-  const path = join(folder, `source-${count}`);
-  writeFileSync(path, content);
-  utimesSync(path, Date.now() / 1000 - 60, Date.now() / 1000 - 60);
-  return { path, content, Key: `object-${count}`, journal: join(folder, `journal-${count}`) };
-}
+const newSource = (length: number): RestedSource => sources.create(length);
 
 describe('parts that the caller sends, over withEncryption', () => {
   const client = (): S3.S3Client => withEncryption(endpoint.client, { keyring: endpoint.keyring });
@@ -151,11 +128,11 @@ for (const [engine, options] of Object.entries<UploadOptions>({
 })) {
   describe(`a source that changes under a retry, on ${engine}`, () => {
     for (const [how, change] of [
-      ['grows', ({ path }: Source) => appendFileSync(path, randomBytes(1000))],
-      ['shrinks', ({ path }: Source) => truncateSync(path, 3 * partSize)],
+      ['grows', ({ path }: RestedSource) => appendFileSync(path, randomBytes(1000))],
+      ['shrinks', ({ path }: RestedSource) => truncateSync(path, 3 * partSize)],
       [
         'is written over',
-        ({ path, content }: Source) => writeFileSync(path, randomBytes(content.length), { flag: 'r+' }),
+        ({ path, content }: RestedSource) => writeFileSync(path, randomBytes(content.length), { flag: 'r+' }),
       ],
     ] as const) {
       test(`a file that ${how}: its part goes out as it was, and what it is now under another key`, async () => {
@@ -190,7 +167,7 @@ for (const [engine, options] of Object.entries<UploadOptions>({
 }
 
 describe('journals', () => {
-  const upload = (source: Source, options: UploadOptions = {}): Promise<unknown> =>
+  const upload = (source: RestedSource, options: UploadOptions = {}): Promise<unknown> =>
     endpoint
       .encrypted()
       .upload(
@@ -199,7 +176,7 @@ describe('journals', () => {
       )
       .done();
   /** Leaves an upload of which part 6 is missing. */
-  async function stopped(length = 7 * partSize + 100): Promise<Source> {
+  async function stopped(length = 7 * partSize + 100): Promise<RestedSource> {
     const source = newSource(length);
     endpoint.local.faults.set([{ operation: 'UploadPart', partNumber: 6, times: 'always', status: 503 }]);
     failure('PART_FAILED')(await rejection(upload(source, { partAttempts: 1, queueSize: 2 })));
