@@ -76,6 +76,41 @@ export function withoutResponseChecksum<C extends TunableCommand>(command: C): C
   return command;
 }
 
+/** Shows the request of this command when it is signed and about to leave. */
+export function withLookAtRequest<C extends TunableCommand>(command: C, look: (request: object) => void): C {
+  const looking =
+    (next: Next): Next =>
+    (args) => {
+      if (args.request !== undefined) look(args.request);
+      return next(args);
+    };
+  // Behind the signature, which is in this step, too.
+  add(command, looking, { name: 'sealpipeLook', step: 'finalizeRequest', priority: 'low' });
+  return command;
+}
+
+/** An answer as the SDK's request handlers give it. */
+export interface HandlerAnswer {
+  readonly statusCode: number;
+  readonly headers: Record<string, string>;
+  readonly body: unknown;
+}
+
+/** Has the SDK take its first answer, or failure, from here instead of sending; what it sends after that is its own. */
+export function withFirstAnswer<C extends TunableCommand>(command: C, answer: () => Promise<HandlerAnswer>): C {
+  let first = true;
+  const answering =
+    (next: Next): Next =>
+    async (args) => {
+      if (!first) return next(args);
+      first = false;
+      return { response: await answer() };
+    };
+  // The last step: what comes after would send.
+  add(command, answering, { name: 'sealpipeFirstAnswer', step: 'deserialize', priority: 'low' });
+  return command;
+}
+
 /** Whether a host name is this machine's own: nothing leaves it, so nothing on the way can change a payload. */
 export function isLoopback(hostname: string): boolean {
   const host = hostname.replace(/^\[|\]$/g, '').toLowerCase();

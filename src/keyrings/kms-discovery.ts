@@ -1,7 +1,8 @@
 /** Decrypts with whatever KMS key wrapped the data key, as long as it lies in an account that the caller trusts. */
-import { DecryptCommand, type KMSClient } from '@aws-sdk/client-kms';
+import type { KMSClient } from '@aws-sdk/client-kms';
 import { wipe } from '../crypto/content-key.ts';
 import { SealpipeError } from '../errors.ts';
+import { sendDecrypt } from '../requests/kms-request.ts';
 import { answerTimeout, withDeadline } from '../retry/send-deadline.ts';
 import type { EncryptionMaterials, Keyring, UnwrapDataKeyRequest } from './keyring.ts';
 import { assertKmsClient, assertKmsWrapping, assertTimeout, takeKey } from './kms.ts';
@@ -42,11 +43,8 @@ export function kmsDiscoveryKeyring({
 
     async unwrapDataKey(request: UnwrapDataKeyRequest): Promise<Uint8Array> {
       assertKmsWrapping(request);
-      const command = new DecryptCommand({
-        CiphertextBlob: request.wrappedKey,
-        EncryptionContext: { ...request.encryptionContext },
-      });
-      const answer = await withDeadline((abortSignal) => client.send(command, { abortSignal }), {
+      const input = { CiphertextBlob: request.wrappedKey, EncryptionContext: { ...request.encryptionContext } };
+      const answer = await withDeadline((ended) => sendDecrypt(client, input, ended), {
         timeout,
         signal: request.signal,
         what: 'Decrypt',

@@ -1,10 +1,11 @@
 /** Data keys from AWS KMS: GenerateDataKey and Decrypt, under an encryption context that binds them to the content suite. */
-import { DecryptCommand, GenerateDataKeyCommand, type KMSClient } from '@aws-sdk/client-kms';
+import type { KMSClient } from '@aws-sdk/client-kms';
 import { secretCopy } from '../crypto/secret-memory.ts';
 import { SealpipeError } from '../errors.ts';
 import { kmsKeyIdContextKey, reservedContextKey } from '../format/envelope.ts';
 import { assertStringMap } from '../format/string-map.ts';
 import { dataKeyLength } from '../format/suites.ts';
+import { sendDecrypt, sendGenerateDataKey } from '../requests/kms-request.ts';
 import { answerTimeout, withDeadline } from '../retry/send-deadline.ts';
 import type { EncryptionMaterials, GenerateDataKeyRequest, Keyring, UnwrapDataKeyRequest } from './keyring.ts';
 import { kmsFailure } from './kms-failure.ts';
@@ -32,13 +33,8 @@ export function kmsKeyring({ keyId, client, grantTokens, timeout }: KmsKeyringOp
       assertWritableContext(request);
       if (suite.binding === null) throw new Error('internal error: CBC is never written');
       const description = { ...context, [reservedContextKey]: suite.binding };
-      const command = new GenerateDataKeyCommand({
-        KeyId: keyId,
-        KeySpec: 'AES_256',
-        EncryptionContext: description,
-        ...tokens,
-      });
-      const answer = await withDeadline((abortSignal) => client.send(command, { abortSignal }), {
+      const input = { KeyId: keyId, KeySpec: 'AES_256', EncryptionContext: description, ...tokens } as const;
+      const answer = await withDeadline((ended) => sendGenerateDataKey(client, input, ended), {
         timeout: timeout ?? answerTimeout,
         signal,
         what: 'GenerateDataKey',
@@ -57,13 +53,13 @@ export function kmsKeyring({ keyId, client, grantTokens, timeout }: KmsKeyringOp
 
     async unwrapDataKey(request: UnwrapDataKeyRequest): Promise<Uint8Array> {
       assertKmsWrapping(request);
-      const command = new DecryptCommand({
+      const input = {
         CiphertextBlob: request.wrappedKey,
         EncryptionContext: { ...request.encryptionContext },
         KeyId: keyId,
         ...tokens,
-      });
-      const answer = await withDeadline((abortSignal) => client.send(command, { abortSignal }), {
+      };
+      const answer = await withDeadline((ended) => sendDecrypt(client, input, ended), {
         timeout: timeout ?? answerTimeout,
         signal: request.signal,
         what: 'Decrypt',

@@ -3,9 +3,7 @@
  * headers, credentials, signature) and is caught where it would go out. Nothing is put into a URL, and each attempt is signed anew,
  * with the part's CRC-32 among the signed headers.
  */
-import { Agent as HttpAgent } from 'node:http';
-import { Agent as HttpsAgent } from 'node:https';
-import { S3Client } from '@aws-sdk/client-s3';
+import type { S3Client } from '@aws-sdk/client-s3';
 import { type TunableCommand, withoutSdkRetries } from '../s3-command.ts';
 import type { RawAnswer, SignedRequest } from './workers/worker-protocol.ts';
 
@@ -46,57 +44,6 @@ export async function signByClient(client: S3Client, command: TunableCommand): P
     path: path + queryString(query),
     headers,
   };
-}
-
-/**
- * Whether requests of this client can leave by other sockets than its own without anybody noticing: no request handler,
- * agent or middleware but the SDK's. A caller who has put in a proxy, a certificate or a middleware gets all requests there.
- */
-export function isPlainClient(client: S3Client): boolean {
-  const { requestHandler } = client.config as {
-    requestHandler?: { constructor?: { name?: string }; httpHandlerConfigs?: () => object; externalAgent?: boolean };
-  };
-  if (requestHandler?.constructor?.name !== 'NodeHttpHandler' || requestHandler.externalAgent === true) return false;
-  const { httpAgent, httpsAgent } = (requestHandler.httpHandlerConfigs?.() ?? {}) as {
-    httpAgent?: object;
-    httpsAgent?: object;
-  };
-  return [httpAgent, httpsAgent].every(isPlainAgent) && middlewareOf(client) === plainMiddleware();
-}
-
-let plainStack: string | undefined;
-
-/** The middleware of a client that nobody has added anything to. */
-function plainMiddleware(): string {
-  plainStack ??= middlewareOf(new S3Client({ region: 'us-east-1' }));
-  return plainStack;
-}
-
-function middlewareOf(client: S3Client): string {
-  return JSON.stringify(client.middlewareStack.identify());
-}
-
-/** Settings of an agent that say nothing about where or as whom it connects. */
-const harmless = new Set([
-  'keepAlive',
-  'keepAliveMsecs',
-  'maxSockets',
-  'maxFreeSockets',
-  'maxTotalSockets',
-  'noDelay',
-  'path',
-  'scheduling',
-  'timeout',
-  'defaultPort',
-  'protocol',
-  'agentKeepAliveTimeoutBuffer',
-]);
-
-function isPlainAgent(agent: object | undefined): boolean {
-  if (agent === undefined) return true;
-  if (agent.constructor !== HttpAgent && agent.constructor !== HttpsAgent) return false;
-  const { options } = agent as { options?: Record<string, unknown> };
-  return Object.keys(options ?? {}).every((name) => harmless.has(name));
 }
 
 /** A worker's raw answer that is no success, as the exception that the SDK would have thrown for it. */

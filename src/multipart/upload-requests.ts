@@ -5,19 +5,20 @@ import {
   CreateMultipartUploadCommand,
   type CreateMultipartUploadCommandInput,
   ListPartsCommand,
-  PutObjectCommand,
   type PutObjectCommandInput,
   type S3Client,
   UploadPartCommand,
 } from '@aws-sdk/client-s3';
 import { type errorCodes, SealpipeError, type SealpipeErrorFields } from '../errors.ts';
+import { isPlainClient } from '../requests/plain-client.ts';
+import { sendPut } from '../requests/put-request.ts';
 import { retrySends } from '../retry/retry-sends.ts';
 import { s3Failure } from '../retry/s3-failure.ts';
 import { withDeadline } from '../retry/send-deadline.ts';
 import { withLeanBody, withoutSdkRetries } from '../s3-command.ts';
 import { describeFailure } from '../service-failure.ts';
 import type { SealedPart } from './parts.ts';
-import { answerFailure, isPlainClient, signByClient } from './request-signer.ts';
+import { answerFailure, signByClient } from './request-signer.ts';
 import type { RawAnswer } from './workers/worker-protocol.ts';
 
 /** The caller's parameters: those of PutObject, body and checksums left out. */
@@ -71,7 +72,7 @@ export class UploadRequests {
   }
 
   async put(bytes: Buffer, crc32: number): Promise<StoredObject> {
-    const { client, params, metadata } = this.#options;
+    const { client, params, metadata, transport } = this.#options;
     const input = {
       ...params,
       Metadata: metadata,
@@ -82,7 +83,7 @@ export class UploadRequests {
     const answer = await this.#send(
       'PutObject',
       undefined,
-      (signal) => client.send(withoutSdkRetries(withLeanBody(new PutObjectCommand(input))), { abortSignal: signal }),
+      (signal) => sendPut(client, input, { signal, transport }),
       // Cut off at once, it could still take effect, after we have looked whether it did. Its body can be slow, so not for ever.
       { grace: putGrace },
     );

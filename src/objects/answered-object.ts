@@ -1,18 +1,13 @@
-import {
-  GetObjectCommand,
-  type GetObjectCommandInput,
-  type GetObjectCommandOutput,
-  type S3Client,
-} from '@aws-sdk/client-s3';
+import type { GetObjectCommandInput, GetObjectCommandOutput, S3Client } from '@aws-sdk/client-s3';
 import type { ContentKey } from '../crypto/content-key.ts';
 import { SealpipeError } from '../errors.ts';
 import { type Envelope, userMetadata } from '../format/envelope.ts';
 import { plaintextLength } from '../format/lengths.ts';
 import { checkReadPolicy } from '../format/read-policy.ts';
 import { openContentKey } from '../keyrings/open-content-key.ts';
+import { sendGet } from '../requests/get-request.ts';
 import { s3Failure } from '../retry/s3-failure.ts';
 import { withDeadline } from '../retry/send-deadline.ts';
-import { withoutResponseChecksum } from '../s3-command.ts';
 import { describeFailure } from '../service-failure.ts';
 import { checkContentLength } from '../streams/decrypt-stream.ts';
 import { defaultIdleTimeout } from './broken-off.ts';
@@ -55,8 +50,9 @@ export async function requestObject(
   const { signal, concurrency = 1, idleTimeout = defaultIdleTimeout } = options;
   const what = `GetObject of s3://${params.Bucket}/${params.Key}`;
   const send = (input: GetObjectCommandInput): Promise<GetObjectCommandOutput> => {
-    const command = withoutResponseChecksum(new GetObjectCommand(input));
-    return withDeadline((abortSignal) => client.send(command, { abortSignal }), { timeout: idleTimeout, signal, what });
+    const { transport } = options;
+    const timeout = idleTimeout;
+    return withDeadline((ended) => sendGet(client, input, { signal: ended, transport }), { timeout, signal, what });
   };
   const failed = (cause: unknown): never => {
     const precondition = params.IfNoneMatch === undefined ? 'changed' : 'conditional-write';

@@ -1,5 +1,5 @@
 /** From an address to an open object: one suffix GET, one unwrapped key. */
-import { GetObjectCommand, type GetObjectCommandOutput } from '@aws-sdk/client-s3';
+import type { GetObjectCommandOutput } from '@aws-sdk/client-s3';
 import { wipe } from '../crypto/content-key.ts';
 import { blockLength } from '../crypto/range-cipher.ts';
 import type { Envelope } from '../format/envelope.ts';
@@ -9,10 +9,10 @@ import type { StringMap } from '../format/string-map.ts';
 import { type OpenedKeys, openKeys } from '../keyrings/open-content-key.ts';
 import { type AccessPolicy, accessPolicies } from '../readers/read-ahead.ts';
 import type { PendingSegmentIndex, StartSegmentIndex } from '../readers/segment-verifier.ts';
+import { sendGet } from '../requests/get-request.ts';
 import { throwIfAborted } from '../retry/retry-sends.ts';
 import { s3Failure } from '../retry/s3-failure.ts';
 import { withDeadline } from '../retry/send-deadline.ts';
-import { withoutResponseChecksum } from '../s3-command.ts';
 import { describeFailure } from '../service-failure.ts';
 import { defaultIdleTimeout } from './broken-off.ts';
 import { type AuthenticateRule, type Authentication, EncryptedObject } from './encrypted-object.ts';
@@ -190,8 +190,8 @@ class Opening {
     const Range = `bytes=-${this.#suffix}`;
     const { Bucket, Key } = this.#address;
     const send = (input: { Range?: string }): Promise<GetObjectCommandOutput> => {
-      const command = withoutResponseChecksum(new GetObjectCommand({ ...this.#params, ...input }));
-      return withDeadline((abortSignal) => client.send(command, { abortSignal }), {
+      const whole = { ...this.#params, ...input };
+      return withDeadline((ended) => sendGet(client, whole, { signal: ended }), {
         timeout: this.#options.idleTimeout ?? defaultIdleTimeout,
         signal: this.#abort.signal,
         what: `GetObject of s3://${Bucket}/${Key}`,

@@ -1,12 +1,12 @@
 /** Ranges of one stored object, whatever happens to the connections: exactly the bytes asked for, of exactly that object. */
 import type { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { GetObjectCommand, type GetObjectCommandOutput, type S3Client } from '@aws-sdk/client-s3';
+import type { GetObjectCommandOutput, S3Client } from '@aws-sdk/client-s3';
 import { SealpipeError } from '../errors.ts';
+import { sendGet } from '../requests/get-request.ts';
 import { isTransient, throwIfAborted, waitBefore } from '../retry/retry-sends.ts';
 import { s3Failure } from '../retry/s3-failure.ts';
 import { withDeadline } from '../retry/send-deadline.ts';
-import { withoutResponseChecksum, withoutSdkRetries } from '../s3-command.ts';
 import { describeFailure } from '../service-failure.ts';
 import { brokenOff, maxFailuresInRow, type OnRetry } from './broken-off.ts';
 import type { ObjectAddress } from './object-setting.ts';
@@ -124,9 +124,8 @@ async function requestRange(
       { bucket: Bucket, key: Key, offset: start },
     );
   }
-  const get = new GetObjectCommand({ ...address, Range: `bytes=${start}-${end - 1}`, IfMatch: etag });
-  const command = withoutSdkRetries(withoutResponseChecksum(get));
-  const answer = await withDeadline((abortSignal) => client.send(command, { abortSignal }), {
+  const input = { ...address, Range: `bytes=${start}-${end - 1}`, IfMatch: etag };
+  const answer = await withDeadline((ended) => sendGet(client, input, { signal: ended, sdkRetries: false }), {
     timeout: idleTimeout,
     signal,
     what: `GetObject of ${place} from byte ${start}`,

@@ -1,0 +1,193 @@
+/**
+ * Requests of a plain client without the client: where objects are small, nine tenths of the time go into what the SDK does for a
+ * request. The first request of each kind goes through the SDK, and those like it are made after its example. An answer that is no
+ * success goes back into the SDK, which then does what it does with its own: names the error, asks again, follows to another region.
+ */
+import type { Readable } from 'node:stream';
+import type { Agent } from 'undici';
+import { type TunableCommand, withFirstAnswer, withLookAtRequest } from '../s3-command.ts';
+import { exchange, exchangeWhole, type HttpAnswer } from './http-exchange.ts';
+import { type AwsClient, handlerSettings, isUntouchedClient } from './plain-client.ts';
+import {
+  type CaughtRequest,
+  fillTemplate,
+  learnTemplate,
+  type RequestParts,
+  type RequestTemplate,
+} from './request-template.ts';
+import { type SigningIdentity, signingTimestamp } from './signature.ts';
+
+export interface DirectCall<Body, Output> {
+  /** What is equal in all requests of a kind, as a name for it: they differ in `parts` alone. */
+  readonly kind: string;
+  readonly parts: RequestParts;
+  /** The same request for the client. */
+  readonly command: () => TunableCommand;
+  /** What a success says, as the client would have put it. Undefined: it is not understood, and the SDK may try. */
+  readonly read: (answer: HttpAnswer<Body>) => Output | undefined;
+  readonly signal: AbortSignal;
+}
+
+/** Kinds of request that are remembered of a client: one for a bucket and a set of parameters. */
+const maxKinds = 256;
+/** How often it is tried to learn from a request of a kind: credentials can change just then. */
+const maxLessons = 3;
+
+/** The SDK's default, https://docs.aws.amazon.com/sdk-for-javascript/v3/developer-guide/node-configuring-maxsockets.html */
+const defaultConnections = 50;
+
+/** Of a kind: how to make it, or how many requests have taught nothing. */
+type Lesson = RequestTemplate | number;
+
+const byClient = new WeakMap<AwsClient, DirectRequests>();
+/** Undici, or its being loaded. */
+let undici: typeof import('undici') | Promise<void> | undefined;
+
+/** Sends what is small and comes whole: KMS's answers, PutObject's. Through the client where nothing else is safe. */
+export async function sendWhole<Output>(client: AwsClient, call: DirectCall<Buffer, Output>): Promise<Output> {
+  return directRequests(client).send(call, exchangeWhole);
+}
+
+/** Sends a request whose answer has a body to stream. Through the client where nothing else is safe. */
+export async function sendForStream<Output>(client: AwsClient, call: DirectCall<Readable, Output>): Promise<Output> {
+  return directRequests(client).send(call, exchange);
+}
+
+function directRequests(client: AwsClient): DirectRequests {
+  let requests = byClient.get(client);
+  if (requests === undefined) {
+    requests = new DirectRequests(client);
+    byClient.set(client, requests);
+  }
+  return requests;
+}
+
+type Exchange<Body> = (
+  agent: Agent,
+  request: ReturnType<typeof fillTemplate>,
+  signal: AbortSignal,
+) => Promise<HttpAnswer<Body>>;
+
+class DirectRequests {
+  readonly #client: AwsClient;
+  readonly #lessons = new Map<string, Lesson>();
+  #agent: Agent | undefined;
+
+  constructor(client: AwsClient) {
+    this.#client = client;
+  }
+
+  async send<Body, Output>(
+    { kind, parts, command, read, signal }: DirectCall<Body, Output>,
+    exchangeBy: Exchange<Body>,
+  ): Promise<Output> {
+    if (!isUntouchedClient(this.#client)) return this.#throughClient(command(), signal);
+    const lesson = this.#lessons.get(kind) ?? 0;
+    if (typeof lesson === 'number') {
+      return this.#throughClient(lesson < maxLessons ? this.#learning(kind, parts, command()) : command(), signal);
+    }
+    const agent = this.#readyAgent();
+    const identity = agent && (await this.#identity());
+    if (agent === undefined || identity === undefined || !arePlain(parts))
+      return this.#throughClient(command(), signal);
+    const request = fillTemplate(lesson, parts, { identity, timestamp: signingTimestamp(this.#now()) });
+    let answer: HttpAnswer<Body>;
+    try {
+      answer = await exchangeBy(agent, request, signal);
+    } catch (error) {
+      const fail = async (): Promise<never> => {
+        throw socketError(error);
+      };
+      return this.#throughClient(withFirstAnswer(command(), fail), signal);
+    }
+    const { status: statusCode, headers, body } = answer;
+    const output = statusCode >= 200 && statusCode < 300 ? read(answer) : undefined;
+    if (output !== undefined) return output;
+    return this.#throughClient(
+      withFirstAnswer(command(), async () => ({ statusCode, headers, body })),
+      signal,
+    );
+  }
+
+  #throughClient<Output>(command: TunableCommand, abortSignal: AbortSignal): Promise<Output> {
+    const client = this.#client as unknown as { send: (command: unknown, options: object) => Promise<Output> };
+    return client.send(command, { abortSignal });
+  }
+
+  /** A command whose request is looked at on its way out. */
+  #learning(kind: string, parts: RequestParts, command: TunableCommand): TunableCommand {
+    return withLookAtRequest(command, (request) => {
+      const caught = { ...(request as CaughtRequest), headers: { ...(request as CaughtRequest).headers } };
+      void this.#learn(kind, parts, caught);
+    });
+  }
+
+  async #learn(kind: string, parts: RequestParts, caught: CaughtRequest): Promise<void> {
+    const identity = await this.#identity();
+    const lesson = this.#lessons.get(kind) ?? 0;
+    if (typeof lesson !== 'number') return;
+    const template = identity && arePlain(parts) ? learnTemplate(caught, parts, identity) : undefined;
+    if (this.#lessons.size >= maxKinds) this.#lessons.delete(this.#lessons.keys().next().value as string);
+    this.#lessons.set(kind, template ?? lesson + 1);
+  }
+
+  /** Undefined where the client has none: it then says what is wrong. */
+  async #identity(): Promise<SigningIdentity | undefined> {
+    const { credentials } = this.#client.config as { credentials?: () => Promise<SigningIdentity> };
+    return credentials?.().catch(() => undefined);
+  }
+
+  /** Milliseconds since 1970, as far as the SDK knows from the service's answers. */
+  #now(): number {
+    const { systemClockOffset = 0 } = this.#client.config as { systemClockOffset?: number };
+    return Date.now() + systemClockOffset;
+  }
+
+  /** Loaded by the second request of a kind and not waited for: a process that sends one has no use for it. */
+  #readyAgent(): Agent | undefined {
+    if (undici === undefined) {
+      undici = import('undici').then(
+        (loaded) => {
+          undici = loaded;
+        },
+        () => undefined,
+      );
+    }
+    if (undici instanceof Promise) return undefined;
+    this.#agent ??= newAgent(undici, this.#client);
+    return this.#agent;
+  }
+}
+
+/** As many connections as the client's own handler would open. Waiting is limited by the signal of each request. */
+function newAgent({ Agent }: typeof import('undici'), client: AwsClient): Agent {
+  const { httpAgent, httpsAgent, connectionTimeout } = handlerSettings(client.config.requestHandler);
+  const limits = [httpAgent, httpsAgent].map((agent) => agent?.maxSockets ?? defaultConnections);
+  const connections = Math.min(...limits);
+  return new Agent({
+    connections: Number.isFinite(connections) ? connections : null,
+    pipelining: 1,
+    headersTimeout: 0,
+    bodyTimeout: 0,
+    ...(connectionTimeout !== undefined && connectionTimeout > 0 && { connect: { timeout: connectionTimeout } }),
+  });
+}
+
+/** What HTTP takes as it is; the SDK has its own ways with the rest. */
+function arePlain({ headers }: RequestParts): boolean {
+  return headers.every(
+    ([name, value]) => /^[\w!#$%&'*+.^`|~-]+$/.test(name) && /^[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?$/.test(value),
+  );
+}
+
+/** A broken connection under the name that Node has for it, by which the SDK knows that it may ask again. */
+function socketError(error: unknown): unknown {
+  const { code } = error as { code?: unknown };
+  if (code === 'UND_ERR_SOCKET' || code === 'UND_ERR_CLOSED' || code === 'UND_ERR_DESTROYED')
+    return Object.assign(new Error('the connection was closed before the answer came', { cause: error }), {
+      code: 'ECONNRESET',
+    });
+  if (code === 'UND_ERR_CONNECT_TIMEOUT')
+    return Object.assign(new Error('no connection within the time limit', { cause: error }), { name: 'TimeoutError' });
+  return error;
+}

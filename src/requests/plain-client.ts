@@ -1,0 +1,149 @@
+/** Whether a client of the SDK is as the SDK made it, so that its requests can leave without it and nobody would notice. */
+import { Agent as HttpAgent } from 'node:http';
+import { Agent as HttpsAgent } from 'node:https';
+import { KMSClient } from '@aws-sdk/client-kms';
+import { S3Client } from '@aws-sdk/client-s3';
+
+/** A client of the SDK, as far as it is looked at here. */
+export type AwsClient = S3Client | KMSClient;
+
+/**
+ * Whether requests of this client can leave by other sockets than its own without anybody noticing: no request handler,
+ * agent or middleware but the SDK's. A caller who has put in a proxy, a certificate or a middleware gets all requests there.
+ */
+export function isPlainClient(client: AwsClient): boolean {
+  const { requestHandler } = client.config as { requestHandler?: Handler };
+  return hasPlainAgents(requestHandler) && hasPlainMiddleware(client);
+}
+
+/**
+ * Whether requests can be made without the client: besides {@link isPlainClient}, nothing is put into its place (a stub of
+ * `send`, an instrumentation), nothing is logged, endpoints and authentication are the SDK's, and no time limits are its own.
+ */
+export function isUntouchedClient(client: AwsClient): boolean {
+  const fresh = freshOf(client);
+  const { send } = client as { readonly send: object };
+  if (fresh === undefined || send !== fresh.send || '__wrapped' in send) return false;
+  const config = client.config as unknown as Record<string, unknown>;
+  const { logger, requestHandler } = config as { logger?: object; requestHandler?: Handler };
+  if (logger !== undefined && logger.constructor.name !== 'NoOpLogger') return false;
+  if (decisiveSettings.some((name) => config[name] !== fresh.config[name])) return false;
+  const { requestTimeout = 0, socketTimeout = 0 } = handlerSettings(requestHandler);
+  return requestTimeout === 0 && socketTimeout === 0 && isPlainClient(client);
+}
+
+/** The SDK's own functions, which are the same in all clients unless they were set. */
+const decisiveSettings = ['endpointProvider', 'httpAuthSchemeProvider', 'streamCollector', 'urlParser'];
+
+interface Handler {
+  readonly constructor?: { readonly name?: string };
+  readonly httpHandlerConfigs?: () => object;
+  readonly externalAgent?: boolean;
+}
+
+/** What a client's request handler was given. */
+export interface HandlerSettings {
+  readonly httpAgent?: { readonly maxSockets?: number };
+  readonly httpsAgent?: { readonly maxSockets?: number };
+  /** Milliseconds. */
+  readonly connectionTimeout?: number | undefined;
+  readonly requestTimeout?: number | undefined;
+  readonly socketTimeout?: number | undefined;
+}
+
+/** Empty before the client's first request. */
+export function handlerSettings(handler: object | undefined): HandlerSettings {
+  return (handler as Handler | undefined)?.httpHandlerConfigs?.() ?? {};
+}
+
+function hasPlainAgents(handler: Handler | undefined): boolean {
+  if (handler?.constructor?.name !== 'NodeHttpHandler' || handler.externalAgent === true) return false;
+  const { httpAgent, httpsAgent } = handlerSettings(handler);
+  return isPlainAgent(httpAgent) && isPlainAgent(httpsAgent);
+}
+
+interface FreshClient {
+  readonly prototype: object;
+  readonly send: unknown;
+  readonly config: Record<string, unknown>;
+  readonly middleware: readonly string[];
+}
+
+/** `send` as it is when this module is loaded: what is put over it later is somebody's. */
+const [kmsSend, s3Send] = [KMSClient, S3Client].map(({ prototype }) => (prototype as { readonly send: object }).send);
+let freshClients: readonly FreshClient[] | undefined;
+
+/** A client of the same class that nobody has done anything to. Undefined for a class of the caller's. */
+function freshOf(client: AwsClient): FreshClient | undefined {
+  freshClients ??= [fresh(new S3Client(anywhere), s3Send), fresh(new KMSClient(anywhere), kmsSend)];
+  const prototype: unknown = Object.getPrototypeOf(client);
+  return freshClients.find((each) => each.prototype === prototype);
+}
+
+const anywhere = { region: 'us-east-1' } as const;
+
+function fresh(client: AwsClient, send: unknown): FreshClient {
+  return {
+    prototype: Object.getPrototypeOf(client) as object,
+    send,
+    config: client.config as unknown as Record<string, unknown>,
+    middleware: describeMiddleware(client),
+  };
+}
+
+type Middleware = (...args: never[]) => unknown;
+
+/** What was found to be the SDK's own middleware, client by client: comparing functions takes a microsecond. */
+const known = new WeakMap<AwsClient, readonly Middleware[]>();
+
+function hasPlainMiddleware(client: AwsClient): boolean {
+  const middleware = middlewareOf(client).map(([each]) => each);
+  if (areSame(middleware, known.get(client))) return true;
+  if (!areSame(describeMiddleware(client), freshOf(client)?.middleware)) return false;
+  known.set(client, middleware);
+  return true;
+}
+
+/** Names, places and source text: one that is put into the place of another by its name is told, too. */
+function describeMiddleware(client: AwsClient): string[] {
+  return middlewareOf(client).map(([middleware, { name, step, relation, toMiddleware }]) =>
+    [name, step, relation, toMiddleware, middleware].map(String).join(' '),
+  );
+}
+
+/** `identify` would say less, and takes longer than everything else that is done for a small object. */
+function middlewareOf(client: AwsClient): [Middleware, Record<string, unknown>][] {
+  const found: [Middleware, Record<string, unknown>][] = [];
+  const note = (middleware: Middleware, place: Record<string, unknown>): void => {
+    found.push([middleware, place]);
+  };
+  client.middlewareStack.applyToStack({ add: note, addRelativeTo: note } as never);
+  return found;
+}
+
+function areSame(found: readonly unknown[], expected: readonly unknown[] | undefined): boolean {
+  return found.length === expected?.length && found.every((each, i) => each === expected[i]);
+}
+
+/** Settings of an agent that say nothing about where or as whom it connects. */
+const harmless = new Set([
+  'keepAlive',
+  'keepAliveMsecs',
+  'maxSockets',
+  'maxFreeSockets',
+  'maxTotalSockets',
+  'noDelay',
+  'path',
+  'scheduling',
+  'timeout',
+  'defaultPort',
+  'protocol',
+  'agentKeepAliveTimeoutBuffer',
+]);
+
+function isPlainAgent(agent: object | undefined): boolean {
+  if (agent === undefined) return true;
+  if (agent.constructor !== HttpAgent && agent.constructor !== HttpsAgent) return false;
+  const { options } = agent as { options?: Record<string, unknown> };
+  return Object.keys(options ?? {}).every((name) => harmless.has(name));
+}
