@@ -179,7 +179,7 @@ export class EncryptedUpload extends EventEmitter<UploadEvents> {
     const signals = [this.#abortController.signal, abortController?.signal, signal].filter(
       (each) => each !== undefined,
     );
-    const combined = AbortSignal.any(signals);
+    const combined = signals.length === 1 ? this.#abortController.signal : AbortSignal.any(signals);
     const job = this.#job();
     const counts = { retries: 0, restarts: 0 };
     for (;;) {

@@ -44,7 +44,7 @@ export class PartDispatch {
   #failure: Error | undefined;
 
   constructor(options: PartDispatchOptions) {
-    const { job, observer, stop, signal, metadata } = options;
+    const { job, observer, stop, metadata } = options;
     const { client, params, partAttempts, partTimeout, transport } = job;
     this.#options = options;
     this.#slots = new Semaphore(job.queueSize);
@@ -55,7 +55,8 @@ export class PartDispatch {
       attempts: partAttempts,
       partTimeout,
       transport,
-      signal: AbortSignal.any([signal, stop.signal]),
+      // Fired by the caller's signal, too, as soon as anything is sent.
+      signal: stop.signal,
       onRetry: (retry) => observer.retried(retry),
     });
   }

@@ -14,6 +14,8 @@ import { withoutResponseChecksum, withoutSdkRetries } from '../s3-command.ts';
 import { streamBufferLength } from '../streams/buffer-length.ts';
 import { brokenOff, maxFailuresInRow, type OnRetry } from './broken-off.ts';
 
+const noLongerRead = new Error('the body is no longer read');
+
 export interface ResumableBodyOptions {
   readonly client: S3Client;
   /** The request that was answered first. */
@@ -59,7 +61,8 @@ export class ResumableBody extends Readable {
 
   override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
     clearInterval(this.#idle);
-    this.#abort.abort();
+    // Given, since one of its own making costs as much as a small object's cipher.
+    this.#abort.abort(error ?? noLongerRead);
     this.#detach();
     callback(error);
   }

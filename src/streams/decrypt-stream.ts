@@ -174,7 +174,8 @@ class DecryptTransform extends Transform {
   }
 
   override destroy(error?: Error): this {
-    this.#stop.abort(error);
+    // Afterwards nobody waits, and a reason of its own making (with a stack) is dear where objects are small.
+    if (this.#decryptor === undefined) this.#stop.abort(error);
     return super.destroy(error);
   }
 

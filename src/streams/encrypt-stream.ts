@@ -119,7 +119,8 @@ class EncryptTransform extends Transform implements EncryptStream {
   }
 
   override destroy(error?: Error): this {
-    this.#stop.abort(error);
+    // Afterwards nobody waits, and a reason of its own making (with a stack) is dear where objects are small.
+    if (this.#encryptor === undefined) this.#stop.abort(error);
     return super.destroy(error);
   }
 
