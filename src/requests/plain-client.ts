@@ -73,11 +73,10 @@ interface FreshClient {
 const [kmsSend, s3Send] = [KMSClient, S3Client].map(({ prototype }) => (prototype as { readonly send: object }).send);
 let freshClients: readonly FreshClient[] | undefined;
 
-/** A client of the same class that nobody has done anything to. Undefined for a class of the caller's. */
+/** A client of the same kind that nobody has done anything to: `S3` is an `S3Client`, too. Undefined for what is none. */
 function freshOf(client: AwsClient): FreshClient | undefined {
   freshClients ??= [fresh(new S3Client(anywhere), s3Send), fresh(new KMSClient(anywhere), kmsSend)];
-  const prototype: unknown = Object.getPrototypeOf(client);
-  return freshClients.find((each) => each.prototype === prototype);
+  return freshClients.find(({ prototype }) => Object.prototype.isPrototypeOf.call(prototype, client));
 }
 
 const anywhere = { region: 'us-east-1' } as const;
