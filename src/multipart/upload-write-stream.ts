@@ -1,6 +1,6 @@
 import { Writable } from 'node:stream';
+import { streamBufferLength } from '../buffer-length.ts';
 import { SealpipeError } from '../errors.ts';
-import { streamBufferLength } from '../streams/buffer-length.ts';
 import type { EncryptedUpload, EncryptedUploadParams, UploadResult } from './encrypted-upload.ts';
 
 /** A Writable that uploads what is written to it as one encrypted object. */

@@ -1,5 +1,5 @@
 import { Readable } from 'node:stream';
-import { streamBufferLength } from '../streams/buffer-length.ts';
+import { streamBufferLength } from '../buffer-length.ts';
 import type { GetResult } from './get-object.ts';
 
 /** A Readable over an object that is asked for when the stream is first read from, not when it is made. */

@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream';
+import { streamBufferLength } from '../buffer-length.ts';
 import type { ContentKey } from '../crypto/content-key.ts';
 import { SealpipeError } from '../errors.ts';
-import { streamBufferLength } from '../streams/buffer-length.ts';
 import type { ReleaseRule } from '../streams/decrypt-stream.ts';
 import { destroyOnAbort } from '../streams/destroy-on-abort.ts';
 import type { AnsweredObject } from './answered-object.ts';

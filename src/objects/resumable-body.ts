@@ -6,12 +6,12 @@ import {
   type GetObjectCommandOutput,
   type S3Client,
 } from '@aws-sdk/client-s3';
+import { streamBufferLength } from '../buffer-length.ts';
 import { SealpipeError } from '../errors.ts';
 import { isTransient, waitBefore } from '../retry/retry-sends.ts';
 import { s3Failure } from '../retry/s3-failure.ts';
 import { withDeadline } from '../retry/send-deadline.ts';
 import { withoutResponseChecksum, withoutSdkRetries } from '../s3-command.ts';
-import { streamBufferLength } from '../streams/buffer-length.ts';
 import { brokenOff, maxFailuresInRow, type OnRetry } from './broken-off.ts';
 
 const noLongerRead = new Error('the body is no longer read');

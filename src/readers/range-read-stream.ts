@@ -1,5 +1,5 @@
 import { Readable } from 'node:stream';
-import { streamBufferLength } from '../streams/buffer-length.ts';
+import { streamBufferLength } from '../buffer-length.ts';
 import { destroyOnAbort } from '../streams/destroy-on-abort.ts';
 import type { ByteRange } from './byte-range.ts';
 

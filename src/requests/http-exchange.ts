@@ -1,7 +1,7 @@
 /** One HTTP request and its answer over undici, which costs a third of what node:http does where bodies are small. */
 import { Readable } from 'node:stream';
 import type { Dispatcher } from 'undici';
-import { streamBufferLength } from '../streams/buffer-length.ts';
+import { streamBufferLength } from '../buffer-length.ts';
 
 export interface HttpRequest {
   readonly origin: string;

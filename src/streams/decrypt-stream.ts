@@ -1,4 +1,5 @@
 import { PassThrough, Transform, type TransformCallback } from 'node:stream';
+import { streamBufferLength } from '../buffer-length.ts';
 import { type ContentDecryptor, createContentDecryptor, slices } from '../crypto/content-cipher.ts';
 import { type ContentKey, wipe } from '../crypto/content-key.ts';
 import { SealpipeError } from '../errors.ts';
@@ -10,7 +11,6 @@ import { assertStringMap, type StringMap } from '../format/string-map.ts';
 import type { Keyring } from '../keyrings/keyring.ts';
 import { openContentKey } from '../keyrings/open-content-key.ts';
 import { assertKeyring } from '../keyrings/provider.ts';
-import { streamBufferLength } from './buffer-length.ts';
 import { destroyOnAbort } from './destroy-on-abort.ts';
 import { unlessAborted } from './unless-aborted.ts';
 

@@ -1,4 +1,5 @@
 import { Transform, type TransformCallback } from 'node:stream';
+import { streamBufferLength } from '../buffer-length.ts';
 import { ContentEncryptor, sliceLength, slices } from '../crypto/content-cipher.ts';
 import { wipe } from '../crypto/content-key.ts';
 import { SealpipeError } from '../errors.ts';
@@ -9,7 +10,6 @@ import { type ContentSuite, maxPlaintextLength, type WritableSuiteName } from '.
 import type { Keyring } from '../keyrings/keyring.ts';
 import { createContentKey } from '../keyrings/open-content-key.ts';
 import { assertKeyring } from '../keyrings/provider.ts';
-import { streamBufferLength } from './buffer-length.ts';
 import { destroyOnAbort } from './destroy-on-abort.ts';
 import { unlessAborted } from './unless-aborted.ts';
 

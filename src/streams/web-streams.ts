@@ -1,8 +1,8 @@
 /** The two Transform streams as web streams, for `ReadableStream.pipeThrough`. */
 import type { Duplex } from 'node:stream';
 import { ByteLengthQueuingStrategy, ReadableStream, WritableStream } from 'node:stream/web';
+import { streamBufferLength } from '../buffer-length.ts';
 import { SealpipeError } from '../errors.ts';
-import { streamBufferLength } from './buffer-length.ts';
 import { createDecryptStream, type DecryptStreamOptions } from './decrypt-stream.ts';
 import { createEncryptStream, type EncryptStreamOptions } from './encrypt-stream.ts';
 
