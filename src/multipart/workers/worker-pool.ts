@@ -22,11 +22,21 @@ export function defaultWorkerCount(): number {
 /** Milliseconds without work after which a worker is let go. */
 const idleLimit = 30_000;
 
+/**
+ * Of each worker, MiB. Its bytes lie in shared memory, its garbage are some kilobytes a part: V8 would let the young generation grow
+ * with each GiB all the same, to eight times of what is needed (on Node 24 to thirty). Two thirds of it are resident.
+ */
+const maxYoungGenerationSizeMb = 6;
+
 type Task = SealTask | SendTask | UnsealTask | FetchTask;
 
 /** One thread. It keeps the process alive only while it works. */
 export class PoolWorker {
-  readonly #worker = new Worker(new URL('./part-worker.js', import.meta.url), { name: 'sealpipe', execArgv: [] });
+  readonly #worker = new Worker(new URL('./part-worker.js', import.meta.url), {
+    name: 'sealpipe',
+    execArgv: [],
+    resourceLimits: { maxYoungGenerationSizeMb },
+  });
   readonly #pending = new Map<number, { resolve: (value: never) => void; reject: (error: Error) => void }>();
   /** Open, with the keys as they were handed over. */
   readonly #sessions = new Map<number, readonly SharedArrayBuffer[]>();
