@@ -17,14 +17,14 @@ import {
   type SealedPart,
   tagLength,
 } from './parts.ts';
-import type { SourceFile } from './upload-body.ts';
+import type { Chunks, SourceFile } from './upload-body.ts';
 import type { SealWorker } from './workers/inline-worker.ts';
 import { sharedMemory } from './workers/shared-memory.ts';
 import { nextSession, nextTask, PoolWorker } from './workers/worker-pool.ts';
 import type { RawAnswer, SealOutcome, SealTask } from './workers/worker-protocol.ts';
 
 /** Where the plaintext comes from: a file that the workers read, or chunks that are copied into shared memory. */
-export type ParallelSource = { readonly file: SourceFile } | { readonly chunks: AsyncIterable<Uint8Array> };
+export type ParallelSource = { readonly file: SourceFile } | { readonly chunks: Chunks };
 
 /** A part's plaintext, in shared memory or still in the file. */
 interface PlainPart {
@@ -149,29 +149,31 @@ export class ParallelParts implements PartProducer {
   }
 
   /** One copy of each chunk into shared memory is the price of a stream. */
-  async *#chunkParts(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<PlainPart> {
+  async *#chunkParts(chunks: Chunks): AsyncGenerator<PlainPart> {
     const { length: expected, partSize } = this.#plan;
     let number = 1;
     let offset = 0;
     let filled = 0;
     let buffer: Buffer | undefined = await this.#buffers.acquire(firstBufferLength(this.#plan));
-    for await (const chunk of chunks) {
-      if (expected !== undefined && offset + filled + chunk.length > expected)
-        throw wrongLength(offset + filled + chunk.length, expected);
-      for (let rest = chunk; rest.length > 0; ) {
-        // The first part is held back while it may be the whole object; later ones are encrypted as soon as they are full.
-        if (buffer !== undefined && number === 1 && filled === partSize(1)) {
-          yield { number, offset, length: filled, buffer, whole: false };
-          [number, offset, filled, buffer] = [2, filled, 0, undefined];
-        }
-        buffer ??= await this.#buffers.acquire(partSize(number));
-        const taken = rest.subarray(0, partSize(number) - filled);
-        buffer.set(taken, filled);
-        filled += taken.length;
-        rest = rest.subarray(taken.length);
-        if (number > 1 && filled === partSize(number)) {
-          yield { number, offset, length: filled, buffer, whole: false };
-          [number, offset, filled, buffer] = [number + 1, offset + filled, 0, undefined];
+    for await (const first of chunks) {
+      for (let chunk: Uint8Array | undefined = first; chunk !== undefined; chunk = chunks.take?.()) {
+        if (expected !== undefined && offset + filled + chunk.length > expected)
+          throw wrongLength(offset + filled + chunk.length, expected);
+        for (let at = 0; at < chunk.length; ) {
+          // The first part is held back while it may be the whole object; later ones are encrypted as soon as they are full.
+          if (buffer !== undefined && number === 1 && filled === partSize(1)) {
+            yield { number, offset, length: filled, buffer, whole: false };
+            [number, offset, filled, buffer] = [2, filled, 0, undefined];
+          }
+          buffer ??= await this.#buffers.acquire(partSize(number));
+          const taken = Math.min(chunk.length - at, partSize(number) - filled);
+          buffer.set(taken === chunk.length ? chunk : chunk.subarray(at, at + taken), filled);
+          filled += taken;
+          at += taken;
+          if (number > 1 && filled === partSize(number)) {
+            yield { number, offset, length: filled, buffer, whole: false };
+            [number, offset, filled, buffer] = [number + 1, offset + filled, 0, undefined];
+          }
         }
       }
     }

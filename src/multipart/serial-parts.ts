@@ -7,6 +7,7 @@ import { PartBuffers } from './part-buffers.ts';
 import { wrongLength } from './part-failures.ts';
 import { firstBufferLength, type PartPlan, type PartProducer, type PendingPart } from './parts.ts';
 import { PlainContent } from './plain-content.ts';
+import type { Chunks } from './upload-body.ts';
 
 /** Turns the source's bytes into the stored ones, in order: a cipher, or nothing at all. */
 export interface ContentWriter {
@@ -31,14 +32,14 @@ const sliceLength = 64 * 1024;
  * turn out to be the whole object, which then is one PUT: the plaintext of a single PUT is up to one part size.
  */
 export class SerialParts implements PartProducer {
-  readonly #chunks: AsyncIterable<Uint8Array>;
+  readonly #chunks: Chunks;
   readonly #encryptor: ContentWriter;
   readonly #plan: PartPlan;
   readonly #buffers: PartBuffers;
   readonly #macs: SegmentMacs | undefined;
 
   /** @param contentKey overwritten at once: the cipher has what it needs of it. Undefined: the bytes are stored as they are */
-  constructor(contentKey: ContentKey | undefined, chunks: AsyncIterable<Uint8Array>, plan: PartPlan) {
+  constructor(contentKey: ContentKey | undefined, chunks: Chunks, plan: PartPlan) {
     this.#chunks = chunks;
     this.#encryptor = contentKey === undefined ? new PlainContent() : new ContentEncryptor(contentKey);
     if (contentKey !== undefined) wipe(contentKey.key);
@@ -65,23 +66,25 @@ export class SerialParts implements PartProducer {
       await this.#buffers.acquire(firstBufferLength(this.#plan)),
       this.#plan.partSize(1),
     );
-    for await (const chunk of this.#chunks) {
-      // Before it is encrypted: the buffer of a small object has room for what was promised and no more.
-      if (length !== undefined && encryptor.length + chunk.length > length)
-        throw wrongLength(encryptor.length + chunk.length, length);
-      for (let rest = chunk; rest.length > 0; ) {
-        if (part.room === 0) {
-          yield part.seal(this.#buffers, { whole: false });
-          part = await this.#next(part.number);
+    for await (const first of this.#chunks) {
+      for (let chunk: Uint8Array | undefined = first; chunk !== undefined; chunk = this.#chunks.take?.()) {
+        // Before it is encrypted: the buffer of a small object has room for what was promised and no more.
+        if (length !== undefined && encryptor.length + chunk.length > length)
+          throw wrongLength(encryptor.length + chunk.length, length);
+        for (let rest = chunk; rest.length > 0; ) {
+          if (part.room === 0) {
+            yield part.seal(this.#buffers, { whole: false });
+            part = await this.#next(part.number);
+          }
+          const taken = rest.subarray(0, part.room);
+          for (const slice of slices(taken, sliceLength)) {
+            const ciphertext = encryptor.update(slice);
+            this.#macs?.update(ciphertext);
+            part.append(ciphertext, slice.length);
+            releaseMemory(ciphertext);
+          }
+          rest = rest.subarray(taken.length);
         }
-        const taken = rest.subarray(0, part.room);
-        for (const slice of slices(taken, sliceLength)) {
-          const ciphertext = encryptor.update(slice);
-          this.#macs?.update(ciphertext);
-          part.append(ciphertext, slice.length);
-          releaseMemory(ciphertext);
-        }
-        rest = rest.subarray(taken.length);
       }
     }
     if (length !== undefined && encryptor.length !== length) throw wrongLength(encryptor.length, length);

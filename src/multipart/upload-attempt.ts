@@ -21,7 +21,7 @@ import { growingPartSize, knownPartSize, parallelFrom } from './part-sizes.ts';
 import type { PartPlan, PartProducer } from './parts.ts';
 import { SerialParts } from './serial-parts.ts';
 import { beginUpload, type UploadBeginning } from './upload-beginning.ts';
-import { type OpenBody, openBody, type UploadBody } from './upload-body.ts';
+import { type Chunks, type OpenBody, openBody, type UploadBody } from './upload-body.ts';
 import { openIndexFile } from './upload-index.ts';
 import type { StoredObject, UploadParams } from './upload-requests.ts';
 import { InlineWorker, type SealWorker } from './workers/inline-worker.ts';
@@ -224,8 +224,16 @@ function isLarge({ partSize }: UploadJob, length: number): boolean {
 }
 
 /** Ends waiting for a source that delivers nothing when the upload has failed or was aborted. */
-async function* untilStopped(source: OpenBody, signal: AbortSignal): AsyncGenerator<Uint8Array> {
-  const iterator = source.chunks()[Symbol.asyncIterator]();
+function untilStopped(source: OpenBody, signal: AbortSignal): Chunks {
+  const chunks = source.chunks();
+  return {
+    [Symbol.asyncIterator]: () => interruptible(chunks, signal),
+    take: () => (signal.aborted ? undefined : chunks.take?.()),
+  };
+}
+
+async function* interruptible(chunks: Chunks, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+  const iterator = chunks[Symbol.asyncIterator]();
   // One listener and one pending promise at a time: racing each chunk against one long-lived promise would pile up reactions on it.
   let interrupt: ((reason: unknown) => void) | undefined;
   const onStop = (): void => interrupt?.(signal.reason);

@@ -34,6 +34,15 @@ export interface SourceFile {
   verify(): Promise<void>;
 }
 
+/**
+ * Pieces of a body, in order. Whoever iterates over them may take more in between: a promise and what belongs to it for each
+ * 64 KiB would be most of the garbage of a large upload, and its collector's young generation grows with what it has seen.
+ */
+export interface Chunks extends AsyncIterable<Uint8Array> {
+  /** The next piece where it is there already; undefined tells nothing of what follows. */
+  take?(): Uint8Array | undefined;
+}
+
 /** A body that has been opened for one reading. */
 export interface OpenBody {
   /** Bytes, where known before reading. */
@@ -41,7 +50,7 @@ export interface OpenBody {
   /** Where it is a regular file. */
   readonly file?: SourceFile | undefined;
   /** The bytes in order, in pieces of any size; a piece is valid until the next one is asked for. */
-  chunks(): AsyncIterable<Uint8Array>;
+  chunks(): Chunks;
   /** Lets go of the source; after an early end it is destroyed. */
   close(): Promise<void>;
 }
@@ -126,22 +135,34 @@ function openStream(stream: Readable, length?: number): OpenBody {
   // It may fail before it is read, while a key is asked for: with nobody listening that would end the process. Reading tells it.
   const onError = (): void => undefined;
   stream.on('error', onError);
+  async function* pieces(): AsyncGenerator<Uint8Array> {
+    // A stream that failed or ended before anybody listened would otherwise never say so.
+    if (stream.errored) throw sourceFailed(stream.errored);
+    if (stream.destroyed && !stream.readableEnded)
+      throw sourceFailed(new Error('the stream was destroyed before it was read'));
+    if (stream.readableDidRead && stream.readableEnded)
+      throw sourceFailed(new Error('the stream had been read to its end before'));
+    try {
+      for await (const chunk of stream) yield asBytes(chunk);
+      ended = true;
+    } catch (cause) {
+      throw sourceFailed(cause);
+    }
+  }
   return {
     length,
-    async *chunks(): AsyncGenerator<Uint8Array> {
-      // A stream that failed or ended before anybody listened would otherwise never say so.
-      if (stream.errored) throw sourceFailed(stream.errored);
-      if (stream.destroyed && !stream.readableEnded)
-        throw sourceFailed(new Error('the stream was destroyed before it was read'));
-      if (stream.readableDidRead && stream.readableEnded)
-        throw sourceFailed(new Error('the stream had been read to its end before'));
-      try {
-        for await (const chunk of stream) yield asBytes(chunk);
-        ended = true;
-      } catch (cause) {
-        throw sourceFailed(cause);
-      }
-    },
+    chunks: () => ({
+      [Symbol.asyncIterator]: pieces,
+      take() {
+        // What a destroyed stream still holds is not delivered by its iterator either, which says why it ended.
+        if (stream.destroyed) return undefined;
+        const { readableLength, readableHighWaterMark } = stream;
+        // Asked for no number, a stream asks its source first, and then joins the pieces in a copy. More than the mark would raise it.
+        const known = readableLength > 0 && readableLength <= readableHighWaterMark;
+        const chunk: unknown = known ? stream.read(readableLength) : stream.read();
+        return chunk === null ? undefined : asBytes(chunk);
+      },
+    }),
     close: async () => {
       // After an early end the listener stays: what the destruction fails with concerns nobody.
       if (ended) stream.off('error', onError);

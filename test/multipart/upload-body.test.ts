@@ -144,6 +144,82 @@ describe('every kind of body is read to its end', () => {
   });
 });
 
+describe('pieces of a stream that are there already', () => {
+  /** A stream that has its next piece as soon as it is asked. */
+  function prompt(given: readonly Buffer[], options: { highWaterMark?: number } = {}): Readable {
+    const left = [...given];
+    return new Readable({
+      ...options,
+      read() {
+        this.push(left.shift() ?? null);
+      },
+    });
+  }
+
+  /** All pieces as an engine takes them, with the event loop's turns between some of them, and how many had to be waited for. */
+  async function taken(stream: Readable): Promise<{ chunks: Uint8Array[]; waited: number }> {
+    const body = await openBody(stream);
+    const source = body.chunks();
+    const chunks: Uint8Array[] = [];
+    let waited = 0;
+    for await (const first of source) {
+      waited += 1;
+      for (let chunk: Uint8Array | undefined = first; chunk !== undefined; chunk = source.take?.()) {
+        chunks.push(chunk);
+        // The stream reads ahead meanwhile.
+        if (chunks.length % 7 === 0) await settle();
+      }
+    }
+    await body.close();
+    return { chunks, waited };
+  }
+
+  test('are had without waiting, and as they are: no promise and no copy for each', async () => {
+    const given = Array.from({ length: 100 }, () => randomBytes(1000));
+    const { chunks, waited } = await taken(prompt(given, { highWaterMark: 1000 }));
+    assert.deepEqual(chunks, given);
+    assert.ok(chunks.every((chunk, i) => chunk === given[i]));
+    assert.ok(waited <= 2, `${waited} were waited for`);
+  });
+
+  test('come in order and whole, whatever kind of stream it is', async () => {
+    const kinds: Record<string, Readable> = {
+      'larger than its mark': prompt([...pieces(content, 5000)], { highWaterMark: 64 }),
+      'smaller than its mark': prompt([...pieces(content, 50)]),
+      'of objects': Readable.from(pieces(content, 5000)),
+      'a pipe': Readable.from(pieces(content, 5000)).pipe(new PassThrough()),
+      'a file': createReadStream(file(), { highWaterMark: 999 }),
+      'now and then': Readable.from(
+        (async function* () {
+          for (const piece of pieces(content, 9000)) {
+            await settle();
+            yield piece;
+          }
+        })(),
+      ),
+    };
+    for (const [name, stream] of Object.entries(kinds)) {
+      const { readableHighWaterMark } = stream;
+      assert.ok(Buffer.concat((await taken(stream)).chunks).equals(content), name);
+      assert.equal(stream.readableHighWaterMark, readableHighWaterMark, `${name}: its mark is the caller's`);
+    }
+  });
+
+  test('are none after a failure, which the iteration tells', async () => {
+    const stream = prompt(Array.from({ length: 9 }, () => randomBytes(10)));
+    const source = (await openBody(stream)).chunks();
+    const iterator = source[Symbol.asyncIterator]();
+    await iterator.next();
+    stream.destroy(new Error('unplugged'));
+    assert.equal(source.take?.(), undefined);
+    await assert.rejects(iterator.next(), failure('SOURCE_FAILED', /unplugged/));
+  });
+
+  test('that are no bytes are a TypeError', async () => {
+    await assert.rejects(taken(Readable.from([Buffer.from('a'), { a: 1 }])), TypeError);
+  });
+});
+
 describe('what cannot be uploaded is a TypeError', () => {
   test('at once, for what is no body', async () => {
     for (const body of [
