@@ -4,21 +4,17 @@
  * with the part's CRC-32 among the signed headers.
  */
 import type { S3Client } from '@aws-sdk/client-s3';
+import type { CaughtRequest } from '../requests/request-template.ts';
 import { type TunableCommand, withoutSdkRetries } from '../s3-command.ts';
 import type { RawAnswer, SignedRequest } from './workers/worker-protocol.ts';
 
-interface CaughtRequest {
-  readonly protocol: string;
-  readonly hostname: string;
-  readonly port?: number | undefined;
-  readonly method: string;
-  readonly path: string;
-  readonly query?: Record<string, string | string[] | null> | undefined;
-  readonly headers: Record<string, string>;
-}
-
 /** The request that the client would send for a command, signed. The command cannot be used again. */
 export async function signByClient(client: S3Client, command: TunableCommand): Promise<SignedRequest> {
+  return signedRequest(await catchSigned(client, command));
+}
+
+/** The same, as the client's middleware has it. */
+export async function catchSigned(client: S3Client, command: TunableCommand): Promise<CaughtRequest> {
   let caught: CaughtRequest | undefined;
   const stack = withoutSdkRetries(command as never) as {
     middlewareStack: { add: (middleware: unknown, options: object) => void };
@@ -34,7 +30,19 @@ export async function signByClient(client: S3Client, command: TunableCommand): P
   // Typed by the command's kind in the SDK, which plays no part here.
   await (client as { send: (command: unknown) => Promise<unknown> }).send(command);
   if (caught === undefined) throw new Error('internal error: the request was not caught');
-  const { protocol, hostname, port, method, path, query, headers } = caught;
+  return caught;
+}
+
+/** What a worker needs of it. */
+export function signedRequest({
+  protocol,
+  hostname,
+  port,
+  method,
+  path,
+  query,
+  headers,
+}: CaughtRequest): SignedRequest {
   return {
     protocol: protocol === 'http:' ? 'http:' : 'https:',
     // As Node takes it: an IPv6 address without brackets.

@@ -17,8 +17,9 @@ import { s3Failure } from '../retry/s3-failure.ts';
 import { withDeadline } from '../retry/send-deadline.ts';
 import { withLeanBody, withoutSdkRetries } from '../s3-command.ts';
 import { describeFailure } from '../service-failure.ts';
+import { PartSigner } from './part-signer.ts';
 import type { SealedPart } from './parts.ts';
-import { answerFailure, signByClient } from './request-signer.ts';
+import { answerFailure } from './request-signer.ts';
 import type { RawAnswer } from './workers/worker-protocol.ts';
 
 /** The caller's parameters: those of PutObject, body and checksums left out. */
@@ -65,10 +66,12 @@ const putGrace = 10_000;
 /** Sends the requests of one upload attempt, each again with the same bytes when its failure may pass. */
 export class UploadRequests {
   readonly #options: UploadRequestsOptions;
+  readonly #signer: PartSigner;
   #plain: boolean | undefined;
 
   constructor(options: UploadRequestsOptions) {
     this.#options = options;
+    this.#signer = new PartSigner(options.client);
   }
 
   async put(bytes: Buffer, crc32: number): Promise<StoredObject> {
@@ -114,30 +117,38 @@ export class UploadRequests {
 
   async uploadPart(uploadId: string, part: SealedPart): Promise<StoredPart> {
     const { client, params } = this.#options;
-    const input = {
-      ...addressOf(params),
-      ...customerKeyOf(params),
-      UploadId: uploadId,
-      PartNumber: part.number,
-      Body: part.bytes,
-      ContentLength: part.bytes.length,
-      ChecksumCRC32: base64Crc(part.crc32),
-    };
-    const command = (): UploadPartCommand => withLeanBody(new UploadPartCommand(input));
+    const { number, bytes, crc32 } = part;
+    const checksum = base64Crc(crc32);
+    // Made for the sends that go through the client, or are made by it; most are not.
+    const command = (): UploadPartCommand =>
+      withLeanBody(
+        new UploadPartCommand({
+          ...addressOf(params),
+          ...customerKeyOf(params),
+          UploadId: uploadId,
+          PartNumber: number,
+          Body: bytes,
+          ContentLength: bytes.length,
+          ChecksumCRC32: checksum,
+        }),
+      );
     const fromWorker = this.#fromWorkers() ? part.send : undefined;
-    const etag = await this.#send('UploadPart', part.number, async (signal) => {
-      const stored =
-        fromWorker === undefined
-          ? await client.send(withoutSdkRetries(command()), { abortSignal: signal })
-          : partAnswer(await fromWorker(await signByClient(client, command()), { length: part.bytes.length, signal }));
-      if (stored.ChecksumCRC32 !== undefined && stored.ChecksumCRC32 !== input.ChecksumCRC32) {
-        throw new SealpipeError('NETWORK', `part ${part.number} arrived with another CRC-32 than it was sent with`, {
+    const etag = await this.#send('UploadPart', number, async (signal) => {
+      let stored: { readonly ETag?: string | undefined; readonly ChecksumCRC32?: string | undefined };
+      if (fromWorker === undefined) {
+        stored = await client.send(withoutSdkRetries(command()), { abortSignal: signal });
+      } else {
+        const request = await this.#signer.sign({ number, bytes, checksum }, command);
+        stored = partAnswer(await fromWorker(request, { length: bytes.length, signal }));
+      }
+      if (stored.ChecksumCRC32 !== undefined && stored.ChecksumCRC32 !== checksum) {
+        throw new SealpipeError('NETWORK', `part ${number} arrived with another CRC-32 than it was sent with`, {
           retryable: true,
         });
       }
       return stored.ETag ?? '';
     });
-    return { number: part.number, etag, crc32: part.crc32, length: part.bytes.length };
+    return { number, etag, crc32, length: bytes.length };
   }
 
   /** Decided once, when the client has made its first request and its agents exist. */

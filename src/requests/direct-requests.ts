@@ -6,6 +6,7 @@
 import type { Readable } from 'node:stream';
 import type { Agent } from 'undici';
 import { type TunableCommand, withFirstAnswer, withLookAtRequest } from '../s3-command.ts';
+import { identityOf, timeOf } from './client-identity.ts';
 import { exchange, exchangeWhole, type HttpAnswer } from './http-exchange.ts';
 import { type AwsClient, handlerSettings, isUntouchedClient } from './plain-client.ts';
 import {
@@ -15,7 +16,7 @@ import {
   type RequestParts,
   type RequestTemplate,
 } from './request-template.ts';
-import { type SigningIdentity, signingTimestamp } from './signature.ts';
+import { signingTimestamp } from './signature.ts';
 
 export interface DirectCall<Body, Output> {
   /** What is equal in all requests of a kind, as a name for it: they differ in `parts` alone. */
@@ -87,10 +88,10 @@ class DirectRequests {
       return this.#throughClient(lesson < maxLessons ? this.#learning(kind, parts, command()) : command(), signal);
     }
     const agent = this.#readyAgent();
-    const identity = agent && (await this.#identity());
+    const identity = agent && (await identityOf(this.#client));
     if (agent === undefined || identity === undefined || !arePlain(parts))
       return this.#throughClient(command(), signal);
-    const request = fillTemplate(lesson, parts, { identity, timestamp: signingTimestamp(this.#now()) });
+    const request = fillTemplate(lesson, parts, { identity, timestamp: signingTimestamp(timeOf(this.#client)) });
     let answer: HttpAnswer<Body>;
     try {
       answer = await exchangeBy(agent, request, signal);
@@ -123,24 +124,12 @@ class DirectRequests {
   }
 
   async #learn(kind: string, parts: RequestParts, caught: CaughtRequest): Promise<void> {
-    const identity = await this.#identity();
+    const identity = await identityOf(this.#client);
     const lesson = this.#lessons.get(kind) ?? 0;
     if (typeof lesson !== 'number') return;
     const template = identity && arePlain(parts) ? learnTemplate(caught, parts, identity) : undefined;
     if (this.#lessons.size >= maxKinds) this.#lessons.delete(this.#lessons.keys().next().value as string);
     this.#lessons.set(kind, template ?? lesson + 1);
-  }
-
-  /** Undefined where the client has none: it then says what is wrong. */
-  async #identity(): Promise<SigningIdentity | undefined> {
-    const { credentials } = this.#client.config as { credentials?: () => Promise<SigningIdentity> };
-    return credentials?.().catch(() => undefined);
-  }
-
-  /** Milliseconds since 1970, as far as the SDK knows from the service's answers. */
-  #now(): number {
-    const { systemClockOffset = 0 } = this.#client.config as { systemClockOffset?: number };
-    return Date.now() + systemClockOffset;
   }
 
   /** Loaded by the second request of a kind and not waited for: a process that sends one has no use for it. */

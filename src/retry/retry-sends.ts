@@ -27,8 +27,14 @@ export async function retrySends<T>(send: (attempt: number) => Promise<T>, optio
     throwIfAborted(signal);
     return send(attempt);
   };
+  // Most sends succeed at once: p-retry is there for the others. What it makes of its options for each is garbage that stays on Node 20.
+  const first = await guarded(1).then(
+    (value) => ({ value }),
+    (error: unknown) => ({ error }),
+  );
+  if ('value' in first) return first.value;
   try {
-    return await pRetry(guarded, {
+    return await pRetry((attempt) => (attempt === 1 ? Promise.reject(first.error as Error) : guarded(attempt)), {
       retries: attempts - 1,
       // The wait is below: p-retry's randomization keeps at least half of it, so that clients stay in step.
       minTimeout: 0,
