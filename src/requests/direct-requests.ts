@@ -12,6 +12,7 @@ import { type AwsClient, handlerSettings, isUntouchedClient } from './plain-clie
 import {
   type CaughtRequest,
   fillTemplate,
+  isPlainValue,
   learnTemplate,
   type RequestParts,
   type RequestTemplate,
@@ -162,10 +163,12 @@ function newAgent({ Agent }: typeof import('undici'), client: AwsClient): Agent 
   });
 }
 
-/** What HTTP takes as it is; the SDK has its own ways with the rest. */
-function arePlain({ headers }: RequestParts): boolean {
-  return headers.every(
-    ([name, value]) => /^[\w!#$%&'*+.^`|~-]+$/.test(name) && /^[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?$/.test(value),
+/** What HTTP takes as it is, and every name once. The path without a key is another resource. */
+function arePlain({ headers, objectKey }: RequestParts): boolean {
+  return (
+    objectKey !== '' &&
+    headers.every(([name, value]) => /^[\w!#$%&'*+.^`|~-]+$/.test(name) && isPlainValue(value)) &&
+    new Set(headers.map(([name]) => name)).size === headers.length
   );
 }
 

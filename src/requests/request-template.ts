@@ -4,6 +4,7 @@
  * it on the request it learns from, signature included.
  */
 import { hash } from 'node:crypto';
+import { isDeepStrictEqual } from 'node:util';
 import type { HttpRequest } from './http-exchange.ts';
 import { authorization, type Header, type SigningIdentity, type SigningScope } from './signature.ts';
 
@@ -104,11 +105,11 @@ export function learnTemplate(
   const hashed = payloadHash !== unsignedPayload;
   const key = parts.objectKey === undefined ? '' : escapeKey(parts.objectKey);
   if (scope === undefined || query === undefined || !caught.path.endsWith(key)) return undefined;
-  if (hashed && payloadHash !== hashOf(caught.body as RequestParts['body'])) return undefined;
+  if (hashed && !(isHashOf(payloadHash, caught.body) && isSameBody(caught.body, parts.body))) return undefined;
   if (parts.headers.some(([name, value]) => headers.get(name) !== value)) return undefined;
   const own = new Set(parts.headers.map(([name]) => name));
   const common = [...headers].filter(([name]) => !ownHeaders.has(name) && !own.has(name));
-  if (!common.every(([name, value]) => commonHeaders.test(name) && typeof value === 'string')) return undefined;
+  if (!common.every(([name, value]) => commonHeaders.test(name) && isPlainValue(value))) return undefined;
   return {
     origin: originOf(caught),
     method: caught.method,
@@ -118,6 +119,11 @@ export function learnTemplate(
     scope,
     hashed,
   };
+}
+
+/** Whether HTTP takes it as it is: the SDK has its own ways with the rest. */
+export function isPlainValue(value: unknown): value is string {
+  return typeof value === 'string' && /^[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?$/.test(value);
 }
 
 /** Where the request was signed for, if what signed it is what signs here: other schemes and signers are told by their signature. */
@@ -148,6 +154,22 @@ function provenScope(
   return again === given && headers.get('x-amz-security-token') === identity.sessionToken
     ? { region, service }
     : undefined;
+}
+
+function isHashOf(payloadHash: string, body: unknown): boolean {
+  return (body === undefined || typeof body === 'string' || body instanceof Uint8Array) && payloadHash === hashOf(body);
+}
+
+/** Whether a body says what the SDK's says: of JSON the order is the SDK's, and depends on its version. */
+function isSameBody(theirs: unknown, ours: RequestParts['body']): boolean {
+  if (typeof ours !== 'string' || typeof theirs === 'string')
+    return hashOf(theirs as Uint8Array | string | undefined) === hashOf(ours);
+  try {
+    // No method of a Buffer or string: the SDK's own bytes of JSON warn of that.
+    return isDeepStrictEqual(JSON.parse(new TextDecoder().decode(theirs as Uint8Array)), JSON.parse(ours));
+  } catch {
+    return false;
+  }
 }
 
 function hashOf(body: Uint8Array | string | undefined): string {
