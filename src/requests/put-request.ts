@@ -62,12 +62,12 @@ const common = new Set([
 
 /** Undefined for a request that has to go through the client. */
 function kindOf(input: PutRequest): string | undefined {
-  const kind = ['PutObject'];
+  const kind: unknown[] = ['PutObject'];
   for (const name of Object.keys(input).sort()) {
     const value = (input as unknown as Record<string, unknown>)[name];
     if (value === undefined || own.has(name)) continue;
     if (!common.has(name) || (typeof value !== 'string' && typeof value !== 'boolean')) return undefined;
-    kind.push(`${name}=${value}`);
+    kind.push(name, value);
   }
-  return kind.join('\n');
+  return JSON.stringify(kind);
 }
