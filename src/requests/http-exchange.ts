@@ -69,7 +69,12 @@ export function exchangeWhole(
         if (length > maxWholeAnswer) controller.abort(new Error(`the answer has more than ${maxWholeAnswer} bytes`));
         else chunks.push(bytes);
       },
-      end: () => resolve({ ...head, body: chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks) }),
+      end() {
+        const [only = Buffer.alloc(0), ...more] = chunks;
+        resolve({ ...head, body: more.length === 0 ? only : Buffer.concat(chunks) });
+        // A key may be in them, and who overwrites the body has no hold of its pieces.
+        if (more.length > 0) for (const chunk of chunks) chunk.fill(0);
+      },
       fail: reject,
     });
   });
@@ -122,10 +127,22 @@ function dispatch(
       },
       onResponseError(_, error) {
         settle();
-        receiver.fail(error);
+        receiver.fail(socketError(error));
       },
     },
   );
+}
+
+/** A broken connection under the codes that Node has for it, which is what callers go by. */
+function socketError(error: Error): Error {
+  const { code } = error as NodeJS.ErrnoException;
+  if (code === 'UND_ERR_SOCKET' || code === 'UND_ERR_CLOSED' || code === 'UND_ERR_DESTROYED')
+    return Object.assign(new Error('the connection was closed before the answer was whole', { cause: error }), {
+      code: 'ECONNRESET',
+    });
+  if (code === 'UND_ERR_CONNECT_TIMEOUT')
+    return Object.assign(new Error('no connection within the time limit', { cause: error }), { code: 'ETIMEDOUT' });
+  return error;
 }
 
 function joined(headers: Record<string, string | string[] | undefined>): Record<string, string> {
