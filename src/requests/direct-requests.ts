@@ -3,10 +3,11 @@
  * request. The first request of each kind goes through the SDK, and those like it are made after its example. An answer that is no
  * success goes back into the SDK, which then does what it does with its own: names the error, asks again, follows to another region.
  */
-import type { Readable } from 'node:stream';
+import { Readable } from 'node:stream';
 import type { Agent } from 'undici';
 import { type TunableCommand, withFirstAnswer, withLookAtRequest } from '../s3-command.ts';
 import { identityOf, timeOf } from './client-identity.ts';
+import { isSamePlace, placeOf, successRecorder } from './client-standing.ts';
 import { exchange, exchangeWhole, type HttpAnswer } from './http-exchange.ts';
 import { type AwsClient, handlerSettings, isUntouchedClient } from './plain-client.ts';
 import {
@@ -73,6 +74,9 @@ type Exchange<Body> = (
 class DirectRequests {
   readonly #client: AwsClient;
   readonly #lessons = new Map<string, Lesson>();
+  /** What the lessons hold for. */
+  #place: readonly unknown[] | undefined;
+  #recordSuccess: (() => void) | undefined;
   #agent: Agent | undefined;
 
   constructor(client: AwsClient) {
@@ -89,8 +93,9 @@ class DirectRequests {
       return this.#throughClient(lesson < maxLessons ? this.#learning(kind, parts, command()) : command(), signal);
     }
     const agent = this.#readyAgent();
-    const identity = agent && (await identityOf(this.#client));
-    if (agent === undefined || identity === undefined || !arePlain(parts))
+    const [identity, place] =
+      agent === undefined ? [] : await Promise.all([identityOf(this.#client), placeOf(this.#client)]);
+    if (agent === undefined || identity === undefined || !arePlain(parts) || !this.#isLearnedAt(place))
       return this.#throughClient(command(), signal);
     const request = fillTemplate(lesson, parts, { identity, timestamp: signingTimestamp(timeOf(this.#client)) });
     let answer: HttpAnswer<Body>;
@@ -98,13 +103,18 @@ class DirectRequests {
       answer = await exchangeBy(agent, request, signal);
     } catch (error) {
       const fail = async (): Promise<never> => {
-        throw socketError(error);
+        throw handlerError(error);
       };
       return this.#throughClient(withFirstAnswer(command(), fail), signal);
     }
     const { status: statusCode, headers, body } = answer;
     const output = statusCode >= 200 && statusCode < 300 ? read(answer) : undefined;
-    if (output !== undefined) return output;
+    if (output !== undefined) {
+      this.#recordSuccess?.();
+      return output;
+    }
+    // The SDK reads what the service says of it, which may never come.
+    if (body instanceof Readable) destroyOnAbort(body, signal);
     return this.#throughClient(
       withFirstAnswer(command(), async () => ({ statusCode, headers, body })),
       signal,
@@ -120,17 +130,33 @@ class DirectRequests {
   #learning(kind: string, parts: RequestParts, command: TunableCommand): TunableCommand {
     return withLookAtRequest(command, (request) => {
       const caught = { ...(request as CaughtRequest), headers: { ...(request as CaughtRequest).headers } };
-      void this.#learn(kind, parts, caught);
+      // Nobody waits for it, and nothing is lost where it fails.
+      this.#learn(kind, parts, caught).catch(() => undefined);
     });
   }
 
   async #learn(kind: string, parts: RequestParts, caught: CaughtRequest): Promise<void> {
-    const identity = await identityOf(this.#client);
+    const [identity, place, recordSuccess] = await Promise.all([
+      identityOf(this.#client),
+      placeOf(this.#client),
+      successRecorder(this.#client),
+    ]);
+    if (!this.#isLearnedAt(place)) this.#place = place;
+    this.#recordSuccess = recordSuccess;
     const lesson = this.#lessons.get(kind) ?? 0;
     if (typeof lesson !== 'number') return;
-    const template = identity && arePlain(parts) ? learnTemplate(caught, parts, identity) : undefined;
-    if (this.#lessons.size >= maxKinds) this.#lessons.delete(this.#lessons.keys().next().value as string);
+    const teaches = identity !== undefined && place !== undefined && recordSuccess !== undefined && arePlain(parts);
+    const template = teaches ? learnTemplate(caught, parts, identity) : undefined;
+    if (this.#lessons.size >= maxKinds && !this.#lessons.has(kind))
+      this.#lessons.delete(this.#lessons.keys().next().value as string);
     this.#lessons.set(kind, template ?? lesson + 1);
+  }
+
+  /** Forgets what was learned where the client sends to another place by now. */
+  #isLearnedAt(place: readonly unknown[] | undefined): boolean {
+    if (isSamePlace(place, this.#place)) return true;
+    this.#lessons.clear();
+    return false;
   }
 
   /** Loaded by the second request of a kind and not waited for: a process that sends one has no use for it. */
@@ -143,7 +169,9 @@ class DirectRequests {
         () => undefined,
       );
     }
-    if (undici instanceof Promise) return undefined;
+    // A handler that was set anew knows its own settings from the next request on.
+    const { httpsAgent } = handlerSettings(this.#client.config.requestHandler);
+    if (undici instanceof Promise || httpsAgent === undefined) return undefined;
     this.#agent ??= newAgent(undici, this.#client);
     return this.#agent;
   }
@@ -159,7 +187,7 @@ function newAgent({ Agent }: typeof import('undici'), client: AwsClient): Agent 
     pipelining: 1,
     headersTimeout: 0,
     bodyTimeout: 0,
-    ...(connectionTimeout !== undefined && connectionTimeout > 0 && { connect: { timeout: connectionTimeout } }),
+    connect: { timeout: connectionTimeout ?? 0 },
   });
 }
 
@@ -172,14 +200,19 @@ function arePlain({ headers, objectKey }: RequestParts): boolean {
   );
 }
 
-/** A broken connection under the name that Node has for it, by which the SDK knows that it may ask again. */
-function socketError(error: unknown): unknown {
+function destroyOnAbort(body: Readable, signal: AbortSignal): void {
+  const onAbort = (): void => {
+    body.destroy(Object.assign(new Error('the request was aborted'), { name: 'AbortError' }));
+  };
+  signal.addEventListener('abort', onAbort, { once: true });
+  body.once('close', () => signal.removeEventListener('abort', onAbort));
+  if (signal.aborted) onAbort();
+}
+
+/** As the SDK's own handler names it, by which the SDK knows that it may ask again. */
+function handlerError(error: unknown): unknown {
   const { code } = error as { code?: unknown };
-  if (code === 'UND_ERR_SOCKET' || code === 'UND_ERR_CLOSED' || code === 'UND_ERR_DESTROYED')
-    return Object.assign(new Error('the connection was closed before the answer came', { cause: error }), {
-      code: 'ECONNRESET',
-    });
-  if (code === 'UND_ERR_CONNECT_TIMEOUT')
-    return Object.assign(new Error('no connection within the time limit', { cause: error }), { name: 'TimeoutError' });
-  return error;
+  return code === 'ECONNRESET' || code === 'EPIPE' || code === 'ETIMEDOUT'
+    ? Object.assign(error as Error, { name: 'TimeoutError' })
+    : error;
 }

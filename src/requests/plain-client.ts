@@ -28,14 +28,37 @@ export function isUntouchedClient(client: AwsClient): boolean {
   const { logger, requestHandler } = config as { logger?: object; requestHandler?: Handler };
   if (logger !== undefined && logger.constructor.name !== 'NoOpLogger') return false;
   if (decisiveSettings.some((name) => config[name] !== fresh.config[name])) return false;
+  if (madeAnew.some((name) => !isSameSource(config[name], fresh.config[name]))) return false;
+  // Stubbed in place, as tests and instrumentations do.
+  if (requestHandler?.handle !== (fresh.config.requestHandler as Handler | undefined)?.handle) return false;
   const { requestTimeout = 0, socketTimeout = 0 } = handlerSettings(requestHandler);
   return requestTimeout === 0 && socketTimeout === 0 && isPlainClient(client);
 }
 
 /** The SDK's own functions, which are the same in all clients unless they were set. */
-const decisiveSettings = ['endpointProvider', 'httpAuthSchemeProvider', 'streamCollector', 'urlParser'];
+const decisiveSettings = [
+  'endpointProvider',
+  'httpAuthSchemeProvider',
+  'signerConstructor',
+  'streamCollector',
+  'urlParser',
+];
+
+/** The SDK's own functions, of which each client has copies. */
+const madeAnew = ['signer', 'retryStrategy'];
+/** Copies that were compared. */
+const copies = new WeakSet();
+
+function isSameSource(found: unknown, expected: unknown): boolean {
+  if (typeof found !== 'function') return found === expected;
+  if (copies.has(found)) return true;
+  if (String(found) !== String(expected)) return false;
+  copies.add(found);
+  return true;
+}
 
 interface Handler {
+  readonly handle?: unknown;
   readonly constructor?: { readonly name?: string };
   readonly httpHandlerConfigs?: () => object;
   readonly externalAgent?: boolean;
