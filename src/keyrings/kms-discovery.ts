@@ -5,7 +5,14 @@ import { SealpipeError } from '../errors.ts';
 import { sendDecrypt } from '../requests/kms-request.ts';
 import { answerTimeout, withDeadline } from '../retry/send-deadline.ts';
 import type { EncryptionMaterials, Keyring, UnwrapDataKeyRequest } from './keyring.ts';
-import { assertKmsClient, assertKmsWrapping, assertTimeout, takeKey } from './kms.ts';
+import {
+  assertKmsClient,
+  assertKmsWrapping,
+  assertTimeout,
+  assertTransport,
+  type KmsTransport,
+  takeKey,
+} from './kms.ts';
 import { kmsFailure } from './kms-failure.ts';
 
 export interface KmsDiscoveryKeyringOptions {
@@ -18,6 +25,8 @@ export interface KmsDiscoveryKeyringOptions {
   readonly partition?: string | undefined;
   /** Milliseconds until a call that KMS does not answer is given up, the client's own repeats included. Default 60 000. */
   readonly timeout?: number | undefined;
+  /** As of {@link kmsKeyring}. Default `auto`. */
+  readonly transport?: KmsTransport | undefined;
 }
 
 const keyArn = /^arn:([^:]+):kms:([^:]+):(\d{12}):key\/.+$/;
@@ -29,6 +38,7 @@ export function kmsDiscoveryKeyring({
   regions,
   partition = 'aws',
   timeout = answerTimeout,
+  transport,
 }: KmsDiscoveryKeyringOptions): Keyring {
   if (!(accounts?.length > 0))
     throw new TypeError('accounts is empty: name at least one AWS account whose keys are trusted');
@@ -36,6 +46,7 @@ export function kmsDiscoveryKeyring({
   if (wrong !== undefined) throw new TypeError(`accounts holds ${JSON.stringify(wrong)}, expected ids of 12 digits`);
   assertKmsClient(client);
   assertTimeout(timeout);
+  assertTransport(transport);
   return {
     async generateDataKey(): Promise<EncryptionMaterials> {
       throw new TypeError('a KMS discovery keyring only decrypts: give kmsKeyring({ keyId }) for writing');
@@ -44,7 +55,7 @@ export function kmsDiscoveryKeyring({
     async unwrapDataKey(request: UnwrapDataKeyRequest): Promise<Uint8Array> {
       assertKmsWrapping(request);
       const input = { CiphertextBlob: request.wrappedKey, EncryptionContext: { ...request.encryptionContext } };
-      const answer = await withDeadline((ended) => sendDecrypt(client, input, ended), {
+      const answer = await withDeadline((ended) => sendDecrypt(client, input, { signal: ended, transport }), {
         timeout,
         signal: request.signal,
         what: 'Decrypt',

@@ -17,14 +17,22 @@ export interface KmsKeyringOptions {
   readonly grantTokens?: readonly string[] | undefined;
   /** Milliseconds until a call that KMS does not answer is given up, the client's own repeats included. Default 60 000. */
   readonly timeout?: number | undefined;
+  /**
+   * `client`: every call goes through the client. Default `auto`: those after the first leave without it while nothing but the SDK's
+   * own is in it, which costs a fraction of the time.
+   */
+  readonly transport?: KmsTransport | undefined;
 }
 
+export type KmsTransport = 'auto' | 'client';
+
 /** A keyring over one KMS key. One GenerateDataKey per written object, one Decrypt per opened one. */
-export function kmsKeyring({ keyId, client, grantTokens, timeout }: KmsKeyringOptions): Keyring {
+export function kmsKeyring({ keyId, client, grantTokens, timeout, transport }: KmsKeyringOptions): Keyring {
   if (typeof keyId !== 'string' || keyId === '')
     throw new TypeError('keyId is missing: expected a KMS key id, key ARN, alias or alias ARN');
   assertKmsClient(client);
   assertTimeout(timeout);
+  assertTransport(transport);
   const tokens = grantTokens === undefined ? {} : { GrantTokens: [...grantTokens] };
   return {
     async generateDataKey(request: GenerateDataKeyRequest): Promise<EncryptionMaterials> {
@@ -34,7 +42,7 @@ export function kmsKeyring({ keyId, client, grantTokens, timeout }: KmsKeyringOp
       if (suite.binding === null) throw new Error('internal error: CBC is never written');
       const description = { ...context, [reservedContextKey]: suite.binding };
       const input = { KeyId: keyId, KeySpec: 'AES_256', EncryptionContext: description, ...tokens } as const;
-      const answer = await withDeadline((ended) => sendGenerateDataKey(client, input, ended), {
+      const answer = await withDeadline((ended) => sendGenerateDataKey(client, input, { signal: ended, transport }), {
         timeout: timeout ?? answerTimeout,
         signal,
         what: 'GenerateDataKey',
@@ -59,7 +67,7 @@ export function kmsKeyring({ keyId, client, grantTokens, timeout }: KmsKeyringOp
         KeyId: keyId,
         ...tokens,
       };
-      const answer = await withDeadline((ended) => sendDecrypt(client, input, ended), {
+      const answer = await withDeadline((ended) => sendDecrypt(client, input, { signal: ended, transport }), {
         timeout: timeout ?? answerTimeout,
         signal: request.signal,
         what: 'Decrypt',
@@ -81,6 +89,12 @@ export function assertKmsClient(client: unknown): asserts client is KMSClient {
 export function assertTimeout(timeout: number | undefined): void {
   if (timeout !== undefined && !(timeout > 0))
     throw new RangeError(`timeout is ${timeout}, expected a number of milliseconds`);
+}
+
+/** @throws TypeError when it is none */
+export function assertTransport(transport: KmsTransport | undefined): void {
+  if (transport !== undefined && transport !== 'auto' && transport !== 'client')
+    throw new TypeError(`transport is ${JSON.stringify(transport)}, expected 'auto' or 'client'`);
 }
 
 /** @throws TypeError when a caller sets what only we may set, or a description that KMS envelopes have no place for */

@@ -235,10 +235,10 @@ export class ParallelContent {
     }
     const { client, pinned, answer, storedSize } = this.#object;
     const { IfMatch: etag, ...address } = pinned;
-    const { idleTimeout, onRetry } = this.#options;
+    const { idleTimeout, transport, onRetry } = this.#options;
     const trailer = Buffer.alloc(end - start - content);
     let received = 0;
-    await receiveStoredRange({ client, address, size: storedSize, etag, idleTimeout, onRetry }, range, {
+    await receiveStoredRange({ client, address, size: storedSize, etag, idleTimeout, transport, onRetry }, range, {
       signal: this.#signal,
       first: start === 0 ? answer : undefined,
       take: (chunk) => {

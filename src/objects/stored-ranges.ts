@@ -21,6 +21,8 @@ export interface StoredObject {
   readonly etag: string | undefined;
   /** Milliseconds without an answer, or without a byte while one is waited for, after which a connection counts as broken. */
   readonly idleTimeout: number;
+  /** `client` for requests that have to go through the client. Default `auto`. */
+  readonly transport?: 'auto' | 'client' | 'workers' | undefined;
   /** Told of each request that has to be made again, or for the rest of one that broke off. */
   readonly onRetry?: OnRetry | undefined;
 }
@@ -111,7 +113,7 @@ export function discardAnswer({ Body }: GetObjectCommandOutput): void {
 }
 
 async function requestRange(
-  { client, address, size, etag, idleTimeout }: StoredObject,
+  { client, address, size, etag, idleTimeout, transport }: StoredObject,
   { start, end }: StoredRange,
   signal: AbortSignal,
 ): Promise<GetObjectCommandOutput> {
@@ -125,11 +127,14 @@ async function requestRange(
     );
   }
   const input = { ...address, Range: `bytes=${start}-${end - 1}`, IfMatch: etag };
-  const answer = await withDeadline((ended) => sendGet(client, input, { signal: ended, sdkRetries: false }), {
-    timeout: idleTimeout,
-    signal,
-    what: `GetObject of ${place} from byte ${start}`,
-  }).catch((cause: unknown) => {
+  const answer = await withDeadline(
+    (ended) => sendGet(client, input, { signal: ended, sdkRetries: false, transport }),
+    {
+      timeout: idleTimeout,
+      signal,
+      what: `GetObject of ${place} from byte ${start}`,
+    },
+  ).catch((cause: unknown) => {
     if (describeFailure(cause).statusCode !== 416) throw cause;
     // The range lay within the object when it was opened: some stores look at the range before the condition.
     throw changed(`${place} is shorter than it was when it was opened`, { Bucket, Key, start, cause });

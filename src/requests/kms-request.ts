@@ -18,41 +18,47 @@ export interface KmsAnswer {
   readonly KeyId?: string | undefined;
 }
 
+export interface KmsRequestOptions {
+  readonly signal: AbortSignal;
+  /** `client` for a call that has to go through the client. Default `auto`. */
+  readonly transport?: 'auto' | 'client' | undefined;
+}
+
 export function sendGenerateDataKey(
   client: KMSClient,
   input: GenerateDataKeyCommandInput,
-  signal: AbortSignal,
+  options: KmsRequestOptions,
 ): Promise<KmsAnswer> {
   return send(client, {
     operation: 'GenerateDataKey',
     input,
     command: () => new GenerateDataKeyCommand(input),
-    signal,
+    ...options,
   });
 }
 
 export function sendDecrypt(
   client: KMSClient,
   { CiphertextBlob, ...input }: DecryptCommandInput & { readonly CiphertextBlob: Uint8Array },
-  signal: AbortSignal,
+  options: KmsRequestOptions,
 ): Promise<KmsAnswer> {
   return send(client, {
     operation: 'Decrypt',
     input: { ...input, CiphertextBlob: Buffer.from(CiphertextBlob).toString('base64') },
     command: () => new DecryptCommand({ ...input, CiphertextBlob }),
-    signal,
+    ...options,
   });
 }
 
-interface KmsCall {
+interface KmsCall extends KmsRequestOptions {
   readonly operation: string;
   /** As JSON has it. */
   readonly input: object;
   readonly command: () => TunableCommand;
-  readonly signal: AbortSignal;
 }
 
-function send(client: KMSClient, { operation, input, command, signal }: KmsCall): Promise<KmsAnswer> {
+function send(client: KMSClient, { operation, input, command, signal, transport }: KmsCall): Promise<KmsAnswer> {
+  if (transport === 'client') return client.send(command() as GenerateDataKeyCommand, { abortSignal: signal });
   return sendWhole(client, {
     kind: operation,
     parts: {

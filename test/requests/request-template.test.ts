@@ -18,7 +18,7 @@ import { runs } from '../support/properties.ts';
 
 /** What is sent, from one request of the SDK and from one of a template: equal where they would be the same to a server. */
 function wireOf({ protocol, hostname, port, method, path, query, headers, body }: CaughtRequest): object {
-  const pairs = Object.entries(query ?? {}).map(([name, value]) => `${name}=${value}`);
+  const pairs = Object.entries(query ?? {}).map(([name, value]) => `${name}=${String(value)}`);
   return {
     origin: `${protocol}//${hostname}${port === undefined ? '' : `:${port}`}`,
     method,
@@ -146,7 +146,7 @@ describe('what a template makes is what the SDK makes, signature and all', () =>
   test('of KMS, where the body is signed', async () => {
     const client = new KMSClient({ region: 'us-east-1', credentials });
     const call = (context: Record<string, string>): [GenerateDataKeyCommand, RequestParts] => {
-      const input = { KeyId: 'alias/a', KeySpec: 'AES_256', EncryptionContext: context, GrantTokens: ['g'] } as const;
+      const input = { KeyId: 'alias/a', KeySpec: 'AES_256' as const, EncryptionContext: context, GrantTokens: ['g'] };
       const headers: Header[] = [
         ['content-type', 'application/x-amz-json-1.1'],
         ['x-amz-target', 'TrentService.GenerateDataKey'],
