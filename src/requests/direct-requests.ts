@@ -9,7 +9,7 @@ import { type TunableCommand, withFirstAnswer, withLookAtRequest } from '../s3-c
 import { identityOf, timeOf } from './client-identity.ts';
 import { isSamePlace, placeOf, successRecorder } from './client-standing.ts';
 import { exchange, exchangeWhole, type HttpAnswer } from './http-exchange.ts';
-import { type AwsClient, handlerSettings, isUntouchedClient } from './plain-client.ts';
+import { type AwsClient, type HandlerSettings, handlerSettings, isUntouchedClient } from './plain-client.ts';
 import {
   type CaughtRequest,
   fillTemplate,
@@ -78,6 +78,8 @@ class DirectRequests {
   #place: readonly unknown[] | undefined;
   #recordSuccess: (() => void) | undefined;
   #agent: Agent | undefined;
+  /** What the agent was made by. */
+  #agentSettings: HandlerSettings | undefined;
 
   constructor(client: AwsClient) {
     this.#client = client;
@@ -170,21 +172,32 @@ class DirectRequests {
       );
     }
     // A handler that was set anew knows its own settings from the next request on.
-    const { httpsAgent } = handlerSettings(this.#client.config.requestHandler);
-    if (undici instanceof Promise || httpsAgent === undefined) return undefined;
-    this.#agent ??= newAgent(undici, this.#client);
+    const settings = handlerSettings(this.#client.config.requestHandler);
+    if (undici instanceof Promise || settings.httpsAgent === undefined) return undefined;
+    if (this.#agent === undefined || settings !== this.#agentSettings) {
+      void this.#agent?.close();
+      this.#agent = newAgent(undici, settings);
+      this.#agentSettings = settings;
+    }
     return this.#agent;
   }
 }
 
-/** As many connections as the client's own handler would open. Waiting is limited by the signal of each request. */
-function newAgent({ Agent }: typeof import('undici'), client: AwsClient): Agent {
-  const { httpAgent, httpsAgent, connectionTimeout } = handlerSettings(client.config.requestHandler);
-  const limits = [httpAgent, httpsAgent].map((agent) => agent?.maxSockets ?? defaultConnections);
+/**
+ * As many connections as the client's own handler would open, kept for the next request as it keeps them. Waiting is limited by the
+ * signal of each request.
+ */
+function newAgent(
+  { Agent }: typeof import('undici'),
+  { httpAgent, httpsAgent, connectionTimeout }: HandlerSettings,
+): Agent {
+  const agents = [httpAgent, httpsAgent];
+  const keepAlive = agents.every((agent) => agent?.options?.keepAlive !== false);
+  const limits = agents.map((agent) => agent?.maxSockets ?? defaultConnections);
   const connections = Math.min(...limits);
   return new Agent({
     connections: Number.isFinite(connections) ? connections : null,
-    pipelining: 1,
+    pipelining: keepAlive ? 1 : 0,
     headersTimeout: 0,
     bodyTimeout: 0,
     connect: { timeout: connectionTimeout ?? 0 },

@@ -21,6 +21,7 @@ export function isPlainClient(client: AwsClient): boolean {
  * `send`, an instrumentation), nothing is logged, endpoints and authentication are the SDK's, and no time limits are its own.
  */
 export function isUntouchedClient(client: AwsClient): boolean {
+  if (inLambda) return false;
   const fresh = freshOf(client);
   const { send } = client as { readonly send: object };
   if (fresh === undefined || send !== fresh.send || '__wrapped' in send) return false;
@@ -34,6 +35,9 @@ export function isUntouchedClient(client: AwsClient): boolean {
   const { requestTimeout = 0, socketTimeout = 0 } = handlerSettings(requestHandler);
   return requestTimeout === 0 && socketTimeout === 0 && isPlainClient(client);
 }
+
+/** There the SDK marks each request with the invocation that it is made for, by which endless loops of functions are ended. */
+const inLambda = process.env.AWS_LAMBDA_FUNCTION_NAME !== undefined;
 
 /** The SDK's own functions, which are the same in all clients unless they were set. */
 const decisiveSettings = [
@@ -64,10 +68,15 @@ interface Handler {
   readonly externalAgent?: boolean;
 }
 
+interface AgentSettings {
+  readonly maxSockets?: number;
+  readonly options?: { readonly keepAlive?: boolean };
+}
+
 /** What a client's request handler was given. */
 export interface HandlerSettings {
-  readonly httpAgent?: { readonly maxSockets?: number };
-  readonly httpsAgent?: { readonly maxSockets?: number };
+  readonly httpAgent?: AgentSettings;
+  readonly httpsAgent?: AgentSettings;
   /** Milliseconds. */
   readonly connectionTimeout?: number | undefined;
   readonly requestTimeout?: number | undefined;

@@ -1,8 +1,10 @@
 /** Whatever is done to a client takes effect with its very next request, though those before left without it. */
 import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
 import { Agent as HttpAgent } from 'node:http';
 import { after, before, beforeEach, describe, test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
+import { promisify } from 'node:util';
 import { GetObjectCommand, S3Client, type S3ClientConfig } from '@aws-sdk/client-s3';
 import { sendGet } from '../../src/requests/get-request.ts';
 import { bytesOf } from '../support/endpoint.ts';
@@ -295,6 +297,54 @@ describe('credentials', () => {
     await send(client);
     assert.equal(server.takeRequests().length, 1);
   });
+});
+
+describe('the settings of the handler', () => {
+  const connectionsOf = (requests: readonly RecordedRequest[]): number =>
+    new Set(requests.map(({ connection }) => connection)).size;
+
+  test('not to keep connections are kept to', async () => {
+    const client = newClient({ requestHandler: { httpAgent: { keepAlive: false } } });
+    await warm(client);
+    for (let i = 0; i < 3; i++) await send(client);
+    const requests = server.takeRequests();
+    assert.deepEqual(requests.map(leftDirectly), [true, true, true]);
+    assert.equal(connectionsOf(requests), 3);
+  });
+
+  test('for another number of connections hold as soon as another handler is put in', async () => {
+    const client = newClient();
+    await warm(client);
+    configOf(client).requestHandler = newClient({
+      requestHandler: { httpAgent: { maxSockets: 1 } },
+    }).config.requestHandler;
+    await warm(client);
+    await Promise.all(Array.from({ length: 5 }, () => send(client)));
+    const requests = server.takeRequests();
+    assert.equal(requests.length, 5);
+    assert.equal(connectionsOf(requests), 1);
+  });
+});
+
+test('in a Lambda function every request carries the trace of its invocation', async () => {
+  const requests = new URL('../../src/requests/get-request.js', import.meta.url).href;
+  const program = `
+    const { S3Client } = await import('@aws-sdk/client-s3');
+    const { sendGet } = await import(${JSON.stringify(requests)});
+    const client = new S3Client(${JSON.stringify(settings())});
+    for (let i = 0; i < 6; i++) {
+      // None while the function is loaded.
+      if (i === 4) process.env._X_AMZN_TRACE_ID = 'Root=1-5759e988-bd862e3fe1be46a994272793';
+      const { Body } = await sendGet(client, { Bucket: 'b', Key: 'k' }, { signal: new AbortController().signal });
+      for await (const _ of Body);
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }`;
+  const env = { ...process.env, AWS_LAMBDA_FUNCTION_NAME: 'function', _X_AMZN_TRACE_ID: undefined };
+  await promisify(execFile)(process.execPath, ['--no-warnings', '--input-type=module', '-e', program], { env });
+  const traces = server.takeRequests().map(({ headers }) => headers['x-amzn-trace-id']);
+  assert.equal(traces.length, 6);
+  assert.deepEqual(traces.slice(0, 4), [undefined, undefined, undefined, undefined]);
+  for (const trace of traces.slice(4)) assert.match(String(trace), /^Root=1-5759e988/);
 });
 
 test('a client that was destroyed serves on, as one of the SDK does', async () => {
