@@ -1,4 +1,6 @@
 import { setImmediate as turn } from 'node:timers/promises';
+// Loaded here, so that how long that takes decides nothing.
+import 'undici';
 import type { RequestLogEntry } from '../../src/local/index.ts';
 import type { TestEndpoint } from './endpoint.ts';
 import type { RecordedRequest } from './recording-server.ts';
