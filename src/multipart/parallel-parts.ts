@@ -1,4 +1,5 @@
 import { timingSafeEqual } from 'node:crypto';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { crc32 } from 'node:zlib';
 import { ContentEncryptor, slices } from '../crypto/content-cipher.ts';
 import { type ContentKey, wipe } from '../crypto/content-key.ts';
@@ -47,6 +48,9 @@ export interface ResumedParts {
   readonly done: ReadonlySet<number>;
 }
 
+/** Bytes of a stream that are copied before the thread sees to its connections again. */
+const turnLength = 1024 * 1024;
+
 const nothingResumed: ResumedParts = { intents: new Map(), done: new Set() };
 
 /**
@@ -85,7 +89,7 @@ export class ParallelParts implements PartProducer {
     this.#plan = plan;
     this.#takeWorkers = takeWorkers;
     this.#resumed = resumed;
-    this.#buffers = new PartBuffers(plan.partsInMemory, sharedMemory);
+    this.#buffers = new PartBuffers(plan.partsInMemory, plan.memory ?? sharedMemory);
     this.#secrets = new MessageSecrets(contentKey);
     this.#fold = new OrderedFold(contentKey, this.#secrets);
     this.#zs = new Int32Array(new SharedArrayBuffer(plan.partsInMemory * 16));
@@ -154,6 +158,7 @@ export class ParallelParts implements PartProducer {
     let number = 1;
     let offset = 0;
     let filled = 0;
+    let copied = 0;
     let buffer: Buffer | undefined = await this.#buffers.acquire(firstBufferLength(this.#plan));
     for await (const first of chunks) {
       for (let chunk: Uint8Array | undefined = first; chunk !== undefined; chunk = chunks.take?.()) {
@@ -170,6 +175,12 @@ export class ParallelParts implements PartProducer {
           buffer.set(taken === chunk.length ? chunk : chunk.subarray(at, at + taken), filled);
           filled += taken;
           at += taken;
+          copied += taken;
+          // A source that has its bytes at hand would keep requests and answers waiting until all buffers are full.
+          if (copied >= turnLength) {
+            await nextTurn();
+            copied = 0;
+          }
           if (number > 1 && filled === partSize(number)) {
             yield { number, offset, length: filled, buffer, whole: false };
             [number, offset, filled, buffer] = [number + 1, offset + filled, 0, undefined];

@@ -69,7 +69,7 @@ for (const committing of [false, true]) {
     for (const length of [1, 15, 16, 17, 4096, 64 * 1024 + 5]) {
       const offset = Math.floor((maxPlaintextLength - length) / 16) * 16;
 
-      test(`the last ${length} bytes of the longest object are encrypted as GCM does`, () => {
+      test(`the last ${length} bytes of the longest object are encrypted as GCM does`, async () => {
         const key = newKey(committing);
         const plaintext = randomBytes(maxPlaintextLength - offset);
         const expected = encryptFrom(key, offset / 16, plaintext);
@@ -91,14 +91,14 @@ for (const committing of [false, true]) {
           file: undefined,
         });
         const task = { type: 'seal', task: 1, session: 1, memory, zs, zIndex: 0, fromFile: false } as const;
-        sealer.seal({ ...task, offset, length: plaintext.length });
+        await sealer.seal({ ...task, offset, length: plaintext.length });
         assert.ok(Buffer.from(memory).equals(expected));
         const secrets = new MessageSecrets(key);
         const hash = new SegmentHash(key, secrets);
         hash.update(expected);
         assert.deepEqual(new Int32Array(zs), hash.final());
-        assert.throws(
-          () => sealer.seal({ ...task, offset: offset + 16, length: plaintext.length }),
+        await assert.rejects(
+          sealer.seal({ ...task, offset: offset + 16, length: plaintext.length }),
           failure('TOO_LARGE', /2\^36 − 32/),
         );
         sealer.close();

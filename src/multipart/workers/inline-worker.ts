@@ -32,7 +32,7 @@ export class InlineWorker implements SealWorker {
   }
 
   async run<T>(task: SealTask | UnsealTask): Promise<T> {
-    if (task.type === 'seal') return sessionOf(this.#sealers, task).seal(task) as T;
+    if (task.type === 'seal') return (await sessionOf(this.#sealers, task).seal(task)) as T;
     return sessionOf(this.#openers, task).unseal(task) as T;
   }
 }

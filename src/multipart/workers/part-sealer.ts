@@ -1,5 +1,7 @@
 /** A worker's part in one upload: encrypts parts in place, from shared memory or straight from the file. */
+import type { Cipher } from 'node:crypto';
 import { closeSync, openSync, readSync } from 'node:fs';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { crc32 } from 'node:zlib';
 import { type ContentKey, wipe } from '../../crypto/content-key.ts';
 import { HeldIndexKey } from '../../crypto/held-index-key.ts';
@@ -15,12 +17,21 @@ import type { OpenSession, SealOutcome, SealTask } from './worker-protocol.ts';
 /** Bytes that are encrypted, hashed and checksummed at once: they stay in the processor's cache for all three. */
 const sliceLength = 64 * 1024;
 
+/**
+ * Bytes after which the thread sees to its connections: under a millisecond of work. The whole part at once would keep an answer, and the
+ * part that goes out next, waiting for five to ten.
+ */
+const turnLength = 1024 * 1024;
+
 export class PartSealer {
   readonly #contentKey: ContentKey;
   readonly #secrets: MessageSecrets;
   readonly #file: OpenSession['file'];
   readonly #index: { readonly held: HeldIndexKey; readonly segmentSize: number } | undefined;
   #descriptor: number | undefined;
+  /** Parts are made one after the other: the first of them is ready, and sent, while the next is made. */
+  #previous: Promise<unknown> = Promise.resolve();
+  #closed = false;
 
   constructor({ key, iv, aad, file, index }: OpenSession) {
     this.#contentKey = { suite: aad.length === 0 ? gcmSuite : committingSuite, key: takeOver(key), iv, aad };
@@ -32,9 +43,16 @@ export class PartSealer {
   /**
    * Encrypts one part: CTR, GHASH, CRC-32 and the entries of the segment index in one pass over slices. Z goes into the task's
    * shared memory.
-   * @throws SealpipeError SOURCE_CHANGED when the file is not what it was
+   * @throws SealpipeError SOURCE_CHANGED when the file is not what it was, ABORTED when it is closed meanwhile
    */
-  seal({ memory, offset, length, zs, zIndex, fromFile }: SealTask): SealOutcome {
+  seal(task: SealTask): Promise<SealOutcome> {
+    const sealed = this.#previous.then(() => this.#seal(task));
+    this.#previous = sealed.catch(() => undefined);
+    return sealed;
+  }
+
+  async #seal({ memory, offset, length, zs, zIndex, fromFile }: SealTask): Promise<SealOutcome> {
+    this.#throwIfClosed();
     assertWithinCounter(offset + length);
     const part = Buffer.from(memory, 0, length);
     const ctr = createCtr(this.#contentKey, offset / 16);
@@ -42,6 +60,10 @@ export class PartSealer {
     const macs = this.#macs(offset);
     let crc = 0;
     for (let at = 0; at < length; at += sliceLength) {
+      if (at > 0 && at % turnLength === 0) {
+        await nextTurn();
+        if (this.#closed) this.#giveUp(ctr, hash, macs);
+      }
       const slice = part.subarray(at, Math.min(at + sliceLength, length));
       if (fromFile) this.#read(slice, offset + at);
       const ciphertext = ctr.update(slice);
@@ -61,11 +83,24 @@ export class PartSealer {
   }
 
   close(): void {
+    this.#closed = true;
     wipe(this.#contentKey.key);
     this.#secrets.wipe();
     this.#index?.held.close();
     if (this.#descriptor !== undefined) closeSync(this.#descriptor);
     this.#descriptor = undefined;
+  }
+
+  /** Ends what a closed upload has begun: OpenSSL frees what it holds of the keys at once. */
+  #giveUp(ctr: Cipher, hash: SegmentHash, macs: SegmentMacs | undefined): void {
+    ctr.final();
+    hash.close();
+    macs?.close();
+    this.#throwIfClosed();
+  }
+
+  #throwIfClosed(): void {
+    if (this.#closed) throw new SealpipeError('ABORTED', 'the upload has ended');
   }
 
   #macs(offset: number): SegmentMacs | undefined {
