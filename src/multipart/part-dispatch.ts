@@ -40,7 +40,11 @@ export class PartDispatch {
   readonly #slots: Semaphore;
   readonly #stored: StoredPart[] = [];
   readonly #sending = new Set<Promise<void>>();
+  /** The id of the multipart upload, from the moment that it is asked for. */
+  #upload: Promise<string> | undefined;
   #uploadId: string | undefined;
+  /** Whether S3 checks the CRC-32 of the whole object. */
+  #fullObjectChecksum = false;
   #failure: Error | undefined;
 
   constructor(options: PartDispatchOptions) {
@@ -76,7 +80,8 @@ export class PartDispatch {
     } catch (error) {
       const failure = this.#fail(error);
       producer.close();
-      await Promise.allSettled(this.#sending);
+      // With the id that is still on its way, if any: what it stands for has to be removed.
+      await Promise.allSettled([...this.#sending, this.#upload]);
       const { kept = false, note = '' } = (await journal?.fail(failure)) ?? {};
       if (kept) throw note === '' ? failure : withNote(failure, note);
       if (this.#uploadId === undefined || this.#options.job.leavePartsOnError) throw failure;
@@ -87,29 +92,44 @@ export class PartDispatch {
   }
 
   async #dispatch(): Promise<Finished> {
-    const { producer, observer, journal } = this.#options;
-    let fullObjectChecksum = this.#resume();
+    const { producer } = this.#options;
+    this.#resume();
     for await (const part of producer.parts()) {
       if (this.#failure !== undefined) throw this.#failure;
       if (part.whole) return this.#putWhole(part);
-      if (this.#uploadId === undefined) {
-        ({ uploadId: this.#uploadId, fullObjectChecksum } = await this.#requests.create());
-        await journal?.created(this.#uploadId, fullObjectChecksum);
-        observer.started(this.#uploadId);
-      }
-      this.#startSending(this.#uploadId, part);
+      // Not waited for: the first parts, as many as are sent side by side, are encrypted while S3 creates the upload.
+      this.#upload ??= this.#create();
+      this.#startSending(this.#upload, part);
     }
     await Promise.all(this.#sending);
     if (this.#failure !== undefined) throw this.#failure;
-    return this.#complete(this.#uploadId as string, { fullObjectChecksum, plaintextSize: producer.length });
+    return this.#complete(await (this.#upload as Promise<string>), producer.length);
   }
 
-  /** Takes over what an earlier process has stored. @returns whether S3 checks the CRC-32 of the whole object */
-  #resume(): boolean {
+  #create(): Promise<string> {
+    const { journal, observer } = this.#options;
+    const create = async (): Promise<string> => {
+      const { uploadId, fullObjectChecksum } = await this.#requests.create();
+      this.#uploadId = uploadId;
+      this.#fullObjectChecksum = fullObjectChecksum;
+      await journal?.created(uploadId, fullObjectChecksum);
+      observer.started(uploadId);
+      return uploadId;
+    };
+    const created = create();
+    // Before the parts that wait for it say that they could not be stored.
+    created.catch((error: unknown) => this.#fail(error));
+    return created;
+  }
+
+  /** Takes over what an earlier process has stored. */
+  #resume(): void {
     const { journal, observer, length } = this.#options;
-    if (journal?.resumed === undefined) return false;
+    if (journal?.resumed === undefined) return;
     const { header, stored, intents } = journal.resumed;
     this.#uploadId = header.uploadId;
+    this.#upload = Promise.resolve(header.uploadId);
+    this.#fullObjectChecksum = header.fullObjectChecksum;
     observer.started(header.uploadId);
     for (const part of stored) {
       this.#stored.push(part);
@@ -118,24 +138,29 @@ export class PartDispatch {
         length,
       );
     }
-    return header.fullObjectChecksum;
   }
 
-  #startSending(uploadId: string, part: PendingPart): void {
-    const sending = this.#sendPart(uploadId, part).catch((error: unknown) => {
+  #startSending(upload: Promise<string>, part: PendingPart): void {
+    const sending = this.#sendPart(upload, part).catch((error: unknown) => {
       this.#fail(this.#partFailure(error, part.number));
     });
     this.#sending.add(sending);
     void sending.then(() => this.#sending.delete(sending));
   }
 
-  async #sendPart(uploadId: string, part: PendingPart): Promise<void> {
+  async #sendPart(upload: Promise<string>, part: PendingPart): Promise<void> {
     const { journal } = this.#options;
     const sealed = await part.sealed;
-    if (journal === undefined) sealed.segment?.z.fill(0);
-    else await journal.intend(sealed);
+    let send: () => Promise<StoredPart>;
+    try {
+      const uploadId = await upload;
+      await journal?.intend(sealed);
+      send = await this.#requests.preparePart(uploadId, sealed);
+    } finally {
+      sealed.segment?.z.fill(0);
+    }
     const stored = await this.#slots.run(async () => {
-      const acknowledged = await this.#requests.uploadPart(uploadId, sealed);
+      const acknowledged = await send();
       await journal?.finish(acknowledged, sealed.segment?.entries);
       return acknowledged;
     });
@@ -192,15 +217,12 @@ export class PartDispatch {
     return { ...stored, plaintextSize: plaintextLength, storedSize: bytes.length, parts: 1 };
   }
 
-  async #complete(
-    uploadId: string,
-    { fullObjectChecksum, plaintextSize }: { fullObjectChecksum: boolean; plaintextSize: number },
-  ): Promise<Finished> {
+  async #complete(uploadId: string, plaintextSize: number): Promise<Finished> {
     const parts = this.#stored.sort((a, b) => a.number - b.number);
     const crc32 = parts.reduce((sum, part) => combineCrc32(sum, part.crc32, part.length), 0);
     const storedSize = parts.reduce((sum, { length }) => sum + length, 0);
     const complete = (): Promise<StoredObject> =>
-      this.#requests.complete(uploadId, parts, fullObjectChecksum ? crc32 : undefined);
+      this.#requests.complete(uploadId, parts, this.#fullObjectChecksum ? crc32 : undefined);
     const stored = await this.#makeVisible(complete, { plaintextSize, storedLength: storedSize, crc32 });
     return { ...stored, plaintextSize, storedSize, parts: parts.length };
   }

@@ -54,6 +54,34 @@ export function signedRequest({
   };
 }
 
+/** Milliseconds that a signature made ahead is good for: S3 takes one for 15 minutes, and credentials can change meanwhile. */
+const aheadLimit = 60_000;
+
+/** A request that is signed before it is known when it can go. Each attempt gets a signature of its own. */
+export class SignatureAhead {
+  readonly #sign: () => Promise<SignedRequest>;
+  #ahead: { readonly request: SignedRequest; readonly at: number } | undefined;
+
+  private constructor(sign: () => Promise<SignedRequest>) {
+    this.#sign = sign;
+  }
+
+  /** Signs for the first attempt. A failure shows when it is sent: there it is retried and reported. */
+  static async of(sign: () => Promise<SignedRequest>): Promise<SignatureAhead> {
+    const signature = new SignatureAhead(sign);
+    const request = await sign().catch(() => undefined);
+    if (request !== undefined) signature.#ahead = { request, at: performance.now() };
+    return signature;
+  }
+
+  /** The request for the next attempt. */
+  async take(): Promise<SignedRequest> {
+    const ahead = this.#ahead;
+    this.#ahead = undefined;
+    return ahead !== undefined && performance.now() - ahead.at < aheadLimit ? ahead.request : this.#sign();
+  }
+}
+
 /** A worker's raw answer that is no success, as the exception that the SDK would have thrown for it. */
 export function answerFailure({ status, headers, body }: RawAnswer): Error {
   const element = (name: string): string | undefined => new RegExp(`<${name}>([^<]*)</${name}>`).exec(body)?.[1];

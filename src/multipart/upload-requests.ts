@@ -19,7 +19,7 @@ import { withLeanBody, withoutSdkRetries } from '../s3-command.ts';
 import { describeFailure } from '../service-failure.ts';
 import { PartSigner } from './part-signer.ts';
 import type { SealedPart } from './parts.ts';
-import { answerFailure } from './request-signer.ts';
+import { answerFailure, SignatureAhead } from './request-signer.ts';
 import type { RawAnswer } from './workers/worker-protocol.ts';
 
 /** The caller's parameters: those of PutObject, body and checksums left out. */
@@ -115,7 +115,12 @@ export class UploadRequests {
     return { uploadId: answer.UploadId, fullObjectChecksum: answer.ChecksumType === 'FULL_OBJECT' };
   }
 
-  async uploadPart(uploadId: string, part: SealedPart): Promise<StoredPart> {
+  /**
+   * Makes a part ready to be sent: its request is signed while others are still on their way, so that a free connection is not kept
+   * waiting for the signature.
+   * @returns what sends it
+   */
+  async preparePart(uploadId: string, part: SealedPart): Promise<() => Promise<StoredPart>> {
     const { client, params } = this.#options;
     const { number, bytes, crc32 } = part;
     const checksum = base64Crc(crc32);
@@ -133,22 +138,26 @@ export class UploadRequests {
         }),
       );
     const fromWorker = this.#fromWorkers() ? part.send : undefined;
-    const etag = await this.#send('UploadPart', number, async (signal) => {
-      let stored: { readonly ETag?: string | undefined; readonly ChecksumCRC32?: string | undefined };
-      if (fromWorker === undefined) {
-        stored = await client.send(withoutSdkRetries(command()), { abortSignal: signal });
-      } else {
-        const request = await this.#signer.sign({ number, bytes, checksum }, command);
-        stored = partAnswer(await fromWorker(request, { length: bytes.length, signal }));
-      }
-      if (stored.ChecksumCRC32 !== undefined && stored.ChecksumCRC32 !== checksum) {
-        throw new SealpipeError('NETWORK', `part ${number} arrived with another CRC-32 than it was sent with`, {
-          retryable: true,
-        });
-      }
-      return stored.ETag ?? '';
-    });
-    return { number, etag, crc32, length: bytes.length };
+    const signature =
+      fromWorker && (await SignatureAhead.of(() => this.#signer.sign({ number, bytes, checksum }, command)));
+    const send = async (
+      signal: AbortSignal,
+    ): Promise<{ readonly ETag?: string | undefined; readonly ChecksumCRC32?: string | undefined }> =>
+      fromWorker === undefined || signature === undefined
+        ? client.send(withoutSdkRetries(command()), { abortSignal: signal })
+        : partAnswer(await fromWorker(await signature.take(), { length: bytes.length, signal }));
+    return async () => {
+      const etag = await this.#send('UploadPart', number, async (signal) => {
+        const stored = await send(signal);
+        if (stored.ChecksumCRC32 !== undefined && stored.ChecksumCRC32 !== checksum) {
+          throw new SealpipeError('NETWORK', `part ${number} arrived with another CRC-32 than it was sent with`, {
+            retryable: true,
+          });
+        }
+        return stored.ETag ?? '';
+      });
+      return { number, etag, crc32, length: bytes.length };
+    };
   }
 
   /** Decided once, when the client has made its first request and its agents exist. */
