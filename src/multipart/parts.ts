@@ -1,6 +1,7 @@
 /** The parts of an upload between an engine that makes them and the attempt that sends them. */
 import type { FieldElement } from '../crypto/field.ts';
 import type { SegmentIndexBuilder } from '../crypto/segment-index-builder.ts';
+import type { PartMemory } from './part-buffers.ts';
 import type { RawAnswer, SignedRequest } from './workers/worker-protocol.ts';
 
 /** A part whose ciphertext is there, kept until S3 has acknowledged it: every send of it has these very bytes. */
@@ -56,6 +57,8 @@ export interface PartPlan {
   readonly partSize: (number: number) => number;
   /** Parts that may exist at the same time. */
   readonly partsInMemory: number;
+  /** Where the parallel engine's part buffers come from. Default: shared memory that is taken when it is needed. */
+  readonly memory?: PartMemory | undefined;
   /** Takes the entries of the segment index, where one is made: then all part sizes are multiples of its segment size. */
   readonly index?: SegmentIndexBuilder | undefined;
 }

@@ -16,6 +16,7 @@ import { InstructionFileSwap } from './instruction-file-swap.ts';
 import { lockJournalName } from './journal/journal-lock.ts';
 import type { JournalSession } from './journal/journal-session.ts';
 import { ParallelParts } from './parallel-parts.ts';
+import type { PartMemory } from './part-buffers.ts';
 import { PartDispatch } from './part-dispatch.ts';
 import { growingPartSize, knownPartSize, parallelFrom } from './part-sizes.ts';
 import type { PartPlan, PartProducer } from './parts.ts';
@@ -25,7 +26,8 @@ import { type Chunks, type OpenBody, openBody, type UploadBody } from './upload-
 import { openIndexFile } from './upload-index.ts';
 import type { StoredObject, UploadParams } from './upload-requests.ts';
 import { InlineWorker, type SealWorker } from './workers/inline-worker.ts';
-import { takeWorkers } from './workers/worker-pool.ts';
+import { type MemoryInStock, stockMemory } from './workers/shared-memory.ts';
+import { nextTask, takeWorkers } from './workers/worker-pool.ts';
 
 /** Everything an attempt needs; the same for each restart. */
 export interface UploadJob {
@@ -88,21 +90,44 @@ async function runAttempt(job: UploadJob, observer: UploadObserver, signal: Abor
   // Opening can last as long as it likes (a factory, a FIFO that nobody writes to).
   const source = await unlessAborted(openBody(job.body), signal, (late) => void late.close());
   if (source === undefined) throw aborted(signal);
+  let memory: MemoryInStock | undefined;
   try {
     const length = sourceLength(source, job);
-    // Threads take longer to start than KMS to answer: both at the same time.
-    if (length !== undefined && isLarge(job, length) && isCutIntoSegments(job, length)) takeWorkers(job.workers);
+    // Threads to start and memory to make take as long as KMS to answer: all at the same time.
+    if (length !== undefined && isLarge(job, length) && isCutIntoSegments(job, length))
+      memory = takeMemory(job, length);
     const beginning = await beginUpload(job, { source, length, observer, signal });
     if (beginning.kind === 'completed') return beginning.object;
     return await send({ ...job, partSize: beginning.partSize, storage: beginning.storage }, beginning, {
       source,
       length,
+      memory,
       observer,
       signal,
     });
   } finally {
+    memory?.close();
     await source.close();
   }
+}
+
+/** The memory of an upload's parts, its pages made by the workers that will encrypt them. */
+function takeMemory({ workers, suite, partSize, queueSize }: UploadJob, length: number): MemoryInStock {
+  const threads = takeWorkers(workers);
+  const stored = storedLength(suite, length);
+  const size = knownPartSize(stored, partSize);
+  const count = Math.min(partsInMemory(queueSize), Math.ceil(stored / size));
+  let turn = 0;
+  // The first part's buffer has room for a tag.
+  return stockMemory({ count, length: size + suite.tagLength }, (memory) => {
+    // In vain where a thread dies: then whoever writes there first has the pages made.
+    void threads[turn++ % threads.length]?.run({ type: 'touch', task: nextTask(), memory }).catch(() => undefined);
+  });
+}
+
+/** One more than are sent at the same time, so that the next is ready when one of them is done. */
+function partsInMemory(queueSize: number): number {
+  return queueSize + 1;
 }
 
 async function send(
@@ -111,13 +136,20 @@ async function send(
   {
     source,
     length,
+    memory,
     observer,
     signal,
-  }: { source: OpenBody; length: number | undefined; observer: UploadObserver; signal: AbortSignal },
+  }: {
+    source: OpenBody;
+    length: number | undefined;
+    memory: PartMemory | undefined;
+    observer: UploadObserver;
+    signal: AbortSignal;
+  },
 ): Promise<UploadedObject> {
   const { client, params, storage, instructionSuffix } = job;
   const stop = new AbortController();
-  const producer = createProducer(job, { contentKey, source, length, index, journal, stop: stop.signal });
+  const producer = createProducer(job, { contentKey, source, length, memory, index, journal, stop: stop.signal });
   try {
     const { metadata: identity, instructionFile } = divideEnvelope(envelope, storage);
     const metadata = joinMetadata(params.Metadata ?? {}, identity);
@@ -175,6 +207,7 @@ interface ProducerContext {
   readonly contentKey: ContentKey | undefined;
   readonly source: OpenBody;
   readonly length: number | undefined;
+  readonly memory: PartMemory | undefined;
   readonly index: SegmentIndexBuilder | undefined;
   readonly journal: JournalSession | undefined;
   readonly stop: AbortSignal;
@@ -182,15 +215,15 @@ interface ProducerContext {
 
 function createProducer(
   job: UploadJob,
-  { contentKey, source, length, index, journal, stop }: ProducerContext,
+  { contentKey, source, length, memory, index, journal, stop }: ProducerContext,
 ): PartProducer {
   const { partSize, suite, queueSize } = job;
   const equal = length === undefined ? undefined : knownPartSize(storedLength(suite, length), partSize);
   const plan: PartPlan = {
     length,
     partSize: (number) => equal ?? growingPartSize(number, partSize),
-    // One more than are sent at the same time, so that the next is ready when one of them is done.
-    partsInMemory: queueSize + 1,
+    partsInMemory: partsInMemory(queueSize),
+    memory,
     index,
   };
   const chunks = untilStopped(source, stop);

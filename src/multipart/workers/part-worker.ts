@@ -1,6 +1,7 @@
 /** The worker thread: seals and sends parts, fetches and opens ranges. Started by {@link WorkerPool} alone. */
 import { parentPort } from 'node:worker_threads';
 import { SealpipeError } from '../../errors.ts';
+import { touchPages } from './page-touch.ts';
 import { PartSealer } from './part-sealer.ts';
 import { sendPart } from './part-sender.ts';
 import { RangeOpener } from './range-opener.ts';
@@ -10,6 +11,8 @@ import type {
   FetchTask,
   FromWorker,
   RawAnswer,
+  SealOutcome,
+  SealTask,
   SendTask,
   ToWorker,
   WorkerError,
@@ -23,13 +26,20 @@ const openers = new Map<number, RangeOpener>();
 /** Requests under way, by task. */
 const running = new Map<number, { readonly session: number; cancel(): void }>();
 
+/** Parts that are made now, or wait for it. */
+let sealing = 0;
+
 port.on('message', (message: ToWorker) => {
   switch (message.type) {
     case 'open':
       sealers.set(message.session, new PartSealer(message));
       return;
     case 'seal':
-      settle(message.task, async () => sealerOf(message.session).seal(message));
+      settle(message.task, () => seal(message));
+      return;
+    case 'touch':
+      // A part's own pages are made as it is written: nothing is gained by keeping it waiting for those of others.
+      settle(message.task, () => touchPages(message.memory, () => sealing > 0));
       return;
     case 'send':
       settle(message.task, () => send(message));
@@ -66,6 +76,15 @@ function openerOf(session: number): RangeOpener {
   const opener = openers.get(session);
   if (opener === undefined) throw new SealpipeError('ABORTED', 'the download has ended');
   return opener;
+}
+
+async function seal(task: SealTask): Promise<SealOutcome> {
+  sealing += 1;
+  try {
+    return await sealerOf(task.session).seal(task);
+  } finally {
+    sealing -= 1;
+  }
 }
 
 async function send({ task, session, memory, length, request }: SendTask): Promise<RawAnswer> {

@@ -13,18 +13,7 @@ let keptLength = 0;
 let forgetting: NodeJS.Timeout | undefined;
 
 export const sharedMemory: PartMemory = {
-  take(length) {
-    // The smallest that fits, and not one that would be mostly wasted.
-    const fitting = kept.filter((buffer) => buffer.length >= length && buffer.length <= 2 * length + 65_536);
-    const best = fitting.reduce<Buffer | undefined>(
-      (a, b) => (a === undefined || b.length < a.length ? b : a),
-      undefined,
-    );
-    if (best === undefined) return Buffer.from(new SharedArrayBuffer(length));
-    kept.splice(kept.indexOf(best), 1);
-    keptLength -= best.length;
-    return best;
-  },
+  take: (length) => takeKept(length) ?? Buffer.from(new SharedArrayBuffer(length)),
   giveBack(buffer) {
     if (keptLength + buffer.length > keptLimit) return;
     kept.push(buffer);
@@ -36,3 +25,47 @@ export const sharedMemory: PartMemory = {
     }, keptFor).unref();
   },
 };
+
+function takeKept(length: number): Buffer | undefined {
+  // The smallest that fits, and not one that would be mostly wasted.
+  const fitting = kept.filter((buffer) => buffer.length >= length && buffer.length <= 2 * length + 65_536);
+  const best = fitting.reduce<Buffer | undefined>(
+    (a, b) => (a === undefined || b.length < a.length ? b : a),
+    undefined,
+  );
+  if (best === undefined) return undefined;
+  kept.splice(kept.indexOf(best), 1);
+  keptLength -= best.length;
+  return best;
+}
+
+/** Memory that was taken before anybody needed it. */
+export interface MemoryInStock extends PartMemory {
+  /** Gives back what was never asked for. */
+  close(): void;
+}
+
+/**
+ * Takes shared memory ahead, of which `touch` makes the pages: the kernel does that at the first access, which takes longer than
+ * to encrypt what goes there, and KMS takes long enough to answer. More is taken as from {@link sharedMemory}.
+ * @param touch is given what is new to the process
+ */
+export function stockMemory(
+  { count, length }: { readonly count: number; readonly length: number },
+  touch: (memory: SharedArrayBuffer) => void,
+): MemoryInStock {
+  const stock = Array.from({ length: count }, () => {
+    const used = takeKept(length);
+    if (used !== undefined) return used;
+    const memory = new SharedArrayBuffer(length);
+    touch(memory);
+    return Buffer.from(memory);
+  });
+  return {
+    take: (wanted) => (wanted <= length ? stock.shift() : undefined) ?? sharedMemory.take(wanted),
+    giveBack: (buffer) => sharedMemory.giveBack(buffer),
+    close: () => {
+      for (const buffer of stock.splice(0)) sharedMemory.giveBack(buffer);
+    },
+  };
+}

@@ -9,6 +9,7 @@ import type {
   OpenSession,
   SealTask,
   SendTask,
+  TouchTask,
   ToWorker,
   UnsealTask,
   WorkerError,
@@ -28,7 +29,7 @@ const idleLimit = 30_000;
  */
 const maxYoungGenerationSizeMb = 6;
 
-type Task = SealTask | SendTask | UnsealTask | FetchTask;
+type Task = SealTask | TouchTask | SendTask | UnsealTask | FetchTask;
 
 /** One thread. It keeps the process alive only while it works. */
 export class PoolWorker {

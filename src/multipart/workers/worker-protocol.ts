@@ -49,6 +49,13 @@ export interface SealTask {
   readonly fromFile: boolean;
 }
 
+/** Have the pages of some shared memory made; its content stays. */
+export interface TouchTask {
+  readonly type: 'touch';
+  readonly task: number;
+  readonly memory: SharedArrayBuffer;
+}
+
 /** What became of a part. */
 export interface SealOutcome {
   /** Of the ciphertext. */
@@ -140,6 +147,7 @@ export interface CloseSession {
 export type ToWorker =
   | OpenSession
   | SealTask
+  | TouchTask
   | SendTask
   | OpenReading
   | UnsealTask
