@@ -186,7 +186,8 @@ function cappedPlans(size: number, connections: number): GroupPlan[] {
   const ideal = connections * pace.megabytesPerSecond;
   const shared = { size, pace, maxRounds: 3 } as const;
   const parts = { partSize: 8, queueSize: connections } as const;
-  const upload = { kind: 'upload', source: 'file', ...parts } as const;
+  const upload = { kind: 'upload', source: 'file', tuned: false, ideal } as const;
+  const ours = { ...upload, client: 'sealpipe' } as const;
   const download = { kind: 'download', target: 'file', tuned: false } as const;
   return [
     {
@@ -194,15 +195,9 @@ function cappedPlans(size: number, connections: number): GroupPlan[] {
       group: connections === 4 ? 'capped-up-4' : 'capped-up-8',
       baseline: 'lib-storage',
       entries: [
-        {
-          ...upload,
-          id: 'lib-storage',
-          title: 'lib-storage, not encrypted',
-          client: 'lib-storage',
-          tuned: false,
-          ideal,
-        },
-        { ...upload, id: 'sealpipe', title: 'sealpipe, 8 MiB parts', client: 'sealpipe', tuned: false, ideal },
+        { ...upload, ...parts, id: 'lib-storage', title: 'lib-storage, not encrypted', client: 'lib-storage' },
+        { ...ours, id: 'sealpipe', title: 'sealpipe (16 MiB parts)', queueSize: connections },
+        { ...ours, ...parts, id: 'sealpipe-8', title: 'sealpipe, 8 MiB parts' },
       ],
     },
     {
