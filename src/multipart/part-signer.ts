@@ -9,10 +9,16 @@
 import type { S3Client } from '@aws-sdk/client-s3';
 import { identityOf, timeOf } from '../requests/client-identity.ts';
 import { isUntouchedClient } from '../requests/plain-client.ts';
-import { fillTemplate, learnTemplate, type RequestParts, type RequestTemplate } from '../requests/request-template.ts';
+import {
+  type CaughtRequest,
+  fillTemplate,
+  learnTemplate,
+  type RequestParts,
+  type RequestTemplate,
+} from '../requests/request-template.ts';
 import { signingTimestamp } from '../requests/signature.ts';
 import type { TunableCommand } from '../s3-command.ts';
-import { catchSigned, signedRequest } from './request-signer.ts';
+import { catchSigned, signByClient, signedRequest } from './request-signer.ts';
 import type { SignedRequest } from './workers/worker-protocol.ts';
 
 /** How often it is tried to learn: credentials can change just then. */
@@ -38,6 +44,8 @@ export class PartSigner {
   readonly #client: S3Client;
   #example: PartExample | undefined;
   #lessons = 0;
+  /** What is being learned now, or was last. */
+  #lesson: Promise<void> | undefined;
 
   constructor(client: S3Client) {
     this.#client = client;
@@ -49,18 +57,16 @@ export class PartSigner {
    */
   async sign(part: PartToSign, command: () => TunableCommand): Promise<SignedRequest> {
     const untouched = isUntouchedClient(this.#client);
+    // Those that come together with the first wait for its example: made by the client one after the other, they would take longer.
+    if (untouched && this.#example === undefined) await this.#lesson;
     const identity = untouched && this.#example !== undefined ? await identityOf(this.#client) : undefined;
     if (this.#example === undefined || identity === undefined) {
-      const caught = await catchSigned(this.#client, command());
-      const signed = signedRequest(caught);
-      if (untouched && this.#example === undefined && this.#lessons < maxLessons) {
-        this.#lessons += 1;
-        const signer = await identityOf(this.#client);
-        const template = signer && learnTemplate(caught, partsOf(part), signer);
-        if (template !== undefined && partNumberOf(template) === String(part.number))
-          this.#example ??= { template, place: signed };
-      }
-      return signed;
+      if (!untouched || this.#example !== undefined || this.#lessons >= maxLessons)
+        return signByClient(this.#client, command());
+      this.#lessons += 1;
+      const signing = catchSigned(this.#client, command());
+      this.#lesson = signing.then((caught) => this.#learn(part, caught)).catch(() => undefined);
+      return signedRequest(await signing);
     }
     const {
       template,
@@ -71,6 +77,13 @@ export class PartSigner {
       timestamp: signingTimestamp(timeOf(this.#client)),
     });
     return { protocol, hostname, port, method: own.method, path: own.path, headers: headersOf(own.headers) };
+  }
+
+  async #learn(part: PartToSign, caught: CaughtRequest): Promise<void> {
+    const identity = await identityOf(this.#client);
+    const template = identity && learnTemplate(caught, partsOf(part), identity);
+    if (template !== undefined && partNumberOf(template) === String(part.number))
+      this.#example ??= { template, place: signedRequest(caught) };
   }
 }
 
