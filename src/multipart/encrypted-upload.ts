@@ -27,8 +27,8 @@ export interface UploadOptions {
   /** Worker threads that encrypt, of the pool that all uploads of the process share. Default: one a core. 0: the calling thread. */
   readonly workers?: number | undefined;
   /**
-   * How parts are sent. `client`: through the S3Client, on the calling thread. `workers`: signed by the S3Client, sent by the worker
-   * that made them, which is faster. Default `auto`: the latter, unless the client has a request handler, an agent or
+   * How parts are sent. `client`: through the S3Client, on the calling thread. `workers`: signed as the S3Client signs the first, sent
+   * by the worker that made them, which is faster. Default `auto`: the latter, unless the client has a request handler, an agent or
    * middleware of its own, which would then not see the parts.
    */
   readonly transport?: 'auto' | 'client' | 'workers' | undefined;

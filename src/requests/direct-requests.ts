@@ -1,6 +1,6 @@
 /**
  * Requests of a plain client without the client: where objects are small, nine tenths of the time go into what the SDK does for a
- * request. The first request of each kind goes through the SDK, and those like it are made after its example. An answer that is no
+ * request. The first request of each kind goes through the SDK, and those like it are made after its example once there are some. An answer that is no
  * success goes back into the SDK, which then does what it does with its own: names the error, asks again, follows to another region.
  */
 import { Readable } from 'node:stream';
@@ -19,6 +19,7 @@ import {
   type RequestTemplate,
 } from './request-template.ts';
 import { signingTimestamp } from './signature.ts';
+import { wantTransport } from './transport.ts';
 
 export interface DirectCall<Body, Output> {
   /** What is equal in all requests of a kind, as a name for it: they differ in `parts` alone. */
@@ -43,8 +44,6 @@ const defaultConnections = 50;
 type Lesson = RequestTemplate | number;
 
 const byClient = new WeakMap<AwsClient, DirectRequests>();
-/** Undici, or its being loaded. */
-let undici: typeof import('undici') | Promise<void> | undefined;
 
 /** Sends what is small and comes whole: KMS's answers, PutObject's. Through the client where nothing else is safe. */
 export async function sendWhole<Output>(client: AwsClient, call: DirectCall<Buffer, Output>): Promise<Output> {
@@ -161,22 +160,14 @@ class DirectRequests {
     return false;
   }
 
-  /** Loaded by the second request of a kind and not waited for: a process that sends one has no use for it. */
   #readyAgent(): Agent | undefined {
-    if (undici === undefined) {
-      undici = import('undici').then(
-        (loaded) => {
-          undici = loaded;
-        },
-        () => undefined,
-      );
-    }
+    const AgentClass = wantTransport();
     // A handler that was set anew knows its own settings from the next request on.
     const settings = handlerSettings(this.#client.config.requestHandler);
-    if (undici instanceof Promise || settings.httpsAgent === undefined) return undefined;
+    if (AgentClass === undefined || settings.httpsAgent === undefined) return undefined;
     if (this.#agent === undefined || settings !== this.#agentSettings) {
       void this.#agent?.close();
-      this.#agent = newAgent(undici, settings);
+      this.#agent = newAgent(AgentClass, settings);
       this.#agentSettings = settings;
     }
     return this.#agent;
@@ -187,15 +178,12 @@ class DirectRequests {
  * As many connections as the client's own handler would open, kept for the next request as it keeps them. Waiting is limited by the
  * signal of each request.
  */
-function newAgent(
-  { Agent }: typeof import('undici'),
-  { httpAgent, httpsAgent, connectionTimeout }: HandlerSettings,
-): Agent {
+function newAgent(AgentClass: typeof Agent, { httpAgent, httpsAgent, connectionTimeout }: HandlerSettings): Agent {
   const agents = [httpAgent, httpsAgent];
   const keepAlive = agents.every((agent) => agent?.options?.keepAlive !== false);
   const limits = agents.map((agent) => agent?.maxSockets ?? defaultConnections);
   const connections = Math.min(...limits);
-  return new Agent({
+  return new AgentClass({
     connections: Number.isFinite(connections) ? connections : null,
     pipelining: keepAlive ? 1 : 0,
     headersTimeout: 0,

@@ -283,9 +283,11 @@ test('an IPv6 address is an origin', async (t) => {
 });
 
 test('a process ends though connections are open that nobody uses', async () => {
-  const requests = new URL('../../src/requests/get-request.js', import.meta.url).href;
+  const [requests, transport] = ['get-request', 'transport'].map(
+    (name) => new URL(`../../src/requests/${name}.js`, import.meta.url).href,
+  );
   const program = `
-    await import('undici');
+    (await import(${JSON.stringify(transport)})).loadTransport();
     const { S3Client } = await import('@aws-sdk/client-s3');
     const { sendGet } = await import(${JSON.stringify(requests)});
     const client = new S3Client({ endpoint: ${JSON.stringify(origin)}, region: 'us-east-1', forcePathStyle: true,

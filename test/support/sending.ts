@@ -1,9 +1,11 @@
 import { setImmediate as turn } from 'node:timers/promises';
-// Loaded here, so that how long that takes decides nothing.
-import 'undici';
 import type { RequestLogEntry } from '../../src/local/index.ts';
+import { loadTransport } from '../../src/requests/transport.ts';
 import type { TestEndpoint } from './endpoint.ts';
 import type { RecordedRequest } from './recording-server.ts';
+
+// Now, so that how many requests have been made before decides nothing.
+loadTransport();
 
 /** Whether a request left without the SDK: node:http writes a request's own headers first, undici host and connection. */
 export function leftDirectly({ headers }: Pick<RecordedRequest | RequestLogEntry, 'headers'>): boolean {
