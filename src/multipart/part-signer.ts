@@ -13,6 +13,7 @@ import {
   type CaughtRequest,
   fillTemplate,
   learnTemplate,
+  maxLessons,
   type RequestParts,
   type RequestTemplate,
 } from '../requests/request-template.ts';
@@ -20,9 +21,6 @@ import { signingTimestamp } from '../requests/signature.ts';
 import type { TunableCommand } from '../s3-command.ts';
 import { catchSigned, signByClient, signedRequest } from './request-signer.ts';
 import type { SignedRequest } from './workers/worker-protocol.ts';
-
-/** How often it is tried to learn: credentials can change just then. */
-const maxLessons = 3;
 
 /** What differs from part to part. */
 export interface PartToSign {

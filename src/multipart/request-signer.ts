@@ -4,7 +4,7 @@
  * with the part's CRC-32 among the signed headers.
  */
 import type { S3Client } from '@aws-sdk/client-s3';
-import type { CaughtRequest } from '../requests/request-template.ts';
+import { type CaughtRequest, escapeComponent } from '../requests/request-template.ts';
 import { type TunableCommand, withoutSdkRetries } from '../s3-command.ts';
 import type { RawAnswer, SignedRequest } from './workers/worker-protocol.ts';
 
@@ -95,14 +95,12 @@ export function answerFailure({ status, headers, body }: RawAnswer): Error {
 }
 
 function queryString(query: CaughtRequest['query']): string {
-  const escaped = (text: string): string =>
-    encodeURIComponent(text).replace(/[!'()*]/g, (c) => `%${c.charCodeAt(0).toString(16).toUpperCase()}`);
   const pairs = Object.keys(query ?? {})
     .sort()
     .flatMap((name) => {
       const value = query?.[name];
-      if (value === null || value === undefined) return [escaped(name)];
-      return [value].flat().map((each) => `${escaped(name)}=${escaped(each)}`);
+      if (value === null || value === undefined) return [escapeComponent(name)];
+      return [value].flat().map((each) => `${escapeComponent(name)}=${escapeComponent(each)}`);
     });
   return pairs.length === 0 ? '' : `?${pairs.join('&')}`;
 }

@@ -15,6 +15,7 @@ import {
   fillTemplate,
   isPlainValue,
   learnTemplate,
+  maxLessons,
   type RequestParts,
   type RequestTemplate,
 } from './request-template.ts';
@@ -34,8 +35,6 @@ export interface DirectCall<Body, Output> {
 
 /** Kinds of request that are remembered of a client: one for a bucket and a set of parameters. */
 const maxKinds = 256;
-/** How often it is tried to learn from a request of a kind: credentials can change just then. */
-const maxLessons = 3;
 
 /** The SDK's default, https://docs.aws.amazon.com/sdk-for-javascript/v3/developer-guide/node-configuring-maxsockets.html */
 const defaultConnections = 50;

@@ -42,6 +42,9 @@ export interface RequestTemplate {
   readonly hashed: boolean;
 }
 
+/** How often it is tried to learn a template: credentials can change just then. */
+export const maxLessons = 3;
+
 const unsignedPayload = 'UNSIGNED-PAYLOAD';
 const emptyHash = hash('sha256', '');
 
@@ -186,7 +189,8 @@ function escapeKey(key: string): string {
   return /^[\w.~/-]*$/.test(key) ? key : key.split('/').map(escapeComponent).join('/');
 }
 
-function escapeComponent(text: string): string {
+/** A name or value of a query, or a piece of a path, escaped as signatures have it. */
+export function escapeComponent(text: string): string {
   return encodeURIComponent(text).replace(/[!'()*]/g, (c) => `%${c.charCodeAt(0).toString(16).toUpperCase()}`);
 }
 
