@@ -160,9 +160,14 @@ export class PartDispatch {
       sealed.segment?.z.fill(0);
     }
     const stored = await this.#slots.run(async () => {
-      const acknowledged = await send();
-      await journal?.finish(acknowledged, sealed.segment?.entries);
-      return acknowledged;
+      try {
+        const acknowledged = await send();
+        await journal?.finish(acknowledged, sealed.segment?.entries);
+        return acknowledged;
+      } catch (error) {
+        // Before the slot is free: else the part that waits for it would still be begun.
+        throw this.#fail(this.#partFailure(error, part.number));
+      }
     });
     this.#stored.push(stored);
     part.release();
