@@ -155,11 +155,11 @@ describe('its limits', () => {
 
   test('on age: a key is forgotten when its time is up, and overwritten though nobody asks again', async () => {
     const inner = new CountingKeyring();
-    const cache = cachingKeyring(inner, { ...generous, maxAgeMs: 300 });
+    const cache = cachingKeyring(inner, { ...generous, maxAgeMs: 1000 });
     await cache.unwrapDataKey(first);
     await cache.unwrapDataKey(first);
     assert.equal(inner.unwrapped, 1);
-    await sleep(400);
+    await sleep(1100);
     await cache.unwrapDataKey(first);
     assert.equal(inner.unwrapped, 2);
     cache.clear();

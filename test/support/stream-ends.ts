@@ -20,7 +20,7 @@ export function collect(into: Uint8Array[]): Writable {
 
 /** Waits until something holds; fails after a few seconds. */
 export async function until(condition: () => boolean, what = 'the condition'): Promise<void> {
-  const deadline = performance.now() + 5000;
+  const deadline = performance.now() + 20_000;
   while (!condition()) {
     if (performance.now() > deadline) throw new Error(`${what} did not come to hold`);
     await new Promise((resolve) => setTimeout(resolve, 1));
