@@ -19,7 +19,7 @@ import { assertNoIndexKey } from '../segment-index-key.ts';
 import { type CommandCall, type EncryptingClient, withoutChecksums } from './command-call.ts';
 import { indexBuilder, prepareIndex } from './index-writing.ts';
 import { hasPlaintextChecksum, verifyPlaintextChecksums, withoutPlaintextChecksums } from './plaintext-checksums.ts';
-import { bodyLength, bytesInMemory, readBody, streamOf } from './request-body.ts';
+import { bodyLength, bytesInMemory, readBody, sourceFailure, streamOf } from './request-body.ts';
 
 /** Streams up to this many bytes are collected, so that the SDK can send them again; longer ones are encrypted as they go. */
 const collectedLength = 16 * 1024 * 1024;
@@ -81,6 +81,7 @@ async function putStream(
     );
   }
   const { keyring, suite, encryptionContext } = client.setting;
+  const source = streamOf(input.Body);
   const encrypt = createEncryptStream({
     keyring,
     suite: suite.committing ? 'gcm-commit' : 'gcm',
@@ -90,9 +91,29 @@ async function putStream(
     key: input.Key,
     signal,
   });
-  const envelope = await encrypt.envelope;
-  const Body = pipeline(streamOf(input.Body), encrypt, () => undefined);
-  return store(client, call, envelope, { Body, ContentLength: length + 16 });
+  // Heard from the beginning, as an error that nobody hears ends the process: the source may fail while KMS is asked.
+  let broken: unknown;
+  source.once('error', (error) => {
+    broken = error;
+  });
+  const failed = new Promise<never>((_, reject) => {
+    encrypt.once('error', (error: NodeJS.ErrnoException) => {
+      const isSources = error === broken || error.code === 'ERR_STREAM_PREMATURE_CLOSE';
+      reject(isSources ? sourceFailure(error) : error);
+    });
+  });
+  failed.catch(() => undefined);
+  pipeline(source, encrypt, () => undefined);
+  try {
+    const envelope = await encrypt.envelope.catch(() => failed);
+    const forward = (changed: PutObjectCommandInput): Promise<PutObjectCommandOutput> =>
+      Promise.race([call.forward(changed), failed]);
+    return await store(client, { ...call, forward }, envelope, { Body: encrypt, ContentLength: length + 16 });
+  } catch (error) {
+    // Lets go of the source, and of a connection that waits for the rest.
+    encrypt.destroy(error as Error);
+    throw error;
+  }
 }
 
 async function store(

@@ -3,14 +3,25 @@ import { Readable } from 'node:stream';
 import type { ReadableStream } from 'node:stream/web';
 import { SealpipeError } from '../../errors.ts';
 
-/** Bytes of a body, where they can be told without reading it. */
+/**
+ * Bytes of a body, where they can be told without reading it.
+ * @param declared its ContentLength: what a stream is taken to have
+ * @throws SealpipeError SOURCE_FAILED for a body that has another length than declared
+ */
 export function bodyLength(body: unknown, declared: number | undefined): number | undefined {
+  const length = knownLength(body);
+  if (length !== undefined && declared !== undefined && length !== declared)
+    throw new SealpipeError('SOURCE_FAILED', `the body has ${length} bytes, its ContentLength says ${declared}`);
+  return length ?? declared;
+}
+
+function knownLength(body: unknown): number | undefined {
   if (body === undefined || body === null) return 0;
   if (typeof body === 'string') return Buffer.byteLength(body);
   if (body instanceof Uint8Array || body instanceof ArrayBuffer) return body.byteLength;
   if (ArrayBuffer.isView(body)) return body.byteLength;
   if (body instanceof Blob) return body.size;
-  return declared;
+  return undefined;
 }
 
 /** The bytes of a body that is in memory already, without a copy; undefined for a stream. */
@@ -45,6 +56,9 @@ export async function readBody(body: unknown, length: number): Promise<Uint8Arra
   try {
     for await (const chunk of stream as AsyncIterable<Uint8Array | string>) {
       const piece = typeof chunk === 'string' ? Buffer.from(chunk) : chunk;
+      // Of anything else the length is none, and what the memory held before would be taken for the body.
+      if (!(piece instanceof Uint8Array))
+        throw new SealpipeError('SOURCE_FAILED', 'the body is a stream of something else than bytes or strings');
       if (filled + piece.length > length)
         throw new SealpipeError(
           'SOURCE_FAILED',
@@ -54,12 +68,16 @@ export async function readBody(body: unknown, length: number): Promise<Uint8Arra
       filled += piece.length;
     }
   } catch (cause) {
-    if (cause instanceof SealpipeError) throw cause;
-    throw new SealpipeError('SOURCE_FAILED', `the body could not be read to its end: ${(cause as Error).message}`, {
-      cause,
-    });
+    throw sourceFailure(cause);
   }
   if (filled < length)
     throw new SealpipeError('SOURCE_FAILED', `the body ended after ${filled} bytes, its ContentLength says ${length}`);
   return bytes;
+}
+
+/** What reading a body failed with, as an error of ours. */
+export function sourceFailure(cause: unknown): SealpipeError {
+  if (cause instanceof SealpipeError) return cause;
+  const { message } = cause as Error;
+  return new SealpipeError('SOURCE_FAILED', `the body could not be read to its end: ${message}`, { cause });
 }

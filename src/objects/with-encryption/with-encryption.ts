@@ -1,3 +1,4 @@
+import { Readable } from 'node:stream';
 import type { S3Client } from '@aws-sdk/client-s3';
 import { assertSegmentSize } from '../../crypto/segment-index.ts';
 import { SealpipeError } from '../../errors.ts';
@@ -14,6 +15,7 @@ import { objectSetting } from '../object-setting.ts';
 import type { CommandCall, EncryptingClient } from './command-call.ts';
 import { type HandledCommand, isHandled, refusal } from './command-rules.ts';
 import { completeMultipartUpload, createMultipartUpload, uploadPart } from './multipart-commands.ts';
+import { failWithSource } from './outgoing-stream.ts';
 import { putObject } from './put-object.ts';
 import { getObject, headObject, listObjects } from './read-commands.ts';
 import { UploadRegistry } from './upload-registry.ts';
@@ -83,12 +85,14 @@ interface Context {
   readonly commandName?: string;
   readonly __smithy_context?: { readonly abortSignal?: AbortSignal };
   [lean]?: boolean;
+  [streamed]?: Readable;
 }
 const lean = Symbol('sealpipe lean body');
+const streamed = Symbol('sealpipe streamed body');
 
 interface Arguments {
   readonly input: object;
-  readonly request?: { protocol?: string; hostname?: string; headers: Record<string, string> };
+  readonly request?: { protocol?: string; hostname?: string; headers: Record<string, string>; body?: unknown };
 }
 type Next = (args: Arguments) => Promise<{ output: object }>;
 
@@ -142,6 +146,12 @@ export function withEncryption(client: S3Client, options: WithEncryptionOptions)
     return next(args);
   };
   stack.add(trim, { name: `${name}LeanBody`, step: 'build', priority: 'low' });
+  const watch = (next: Next, context: Context) => (args: Arguments) => {
+    if (context[streamed] !== undefined) failWithSource(args.request?.body, context[streamed]);
+    return next(args);
+  };
+  // The last step: the body is what the SDK has made of it.
+  stack.add(watch, { name: `${name}StreamedBody`, step: 'deserialize', priority: 'low' });
   // getSignedUrl takes a clone of the stack: a URL signed with it would let plaintext past this client.
   const clone = stack.clone.bind(stack);
   stack.clone = () => {
@@ -170,6 +180,8 @@ function handle(
     signal: context.__smithy_context?.abortSignal,
     forward: async (input) => {
       context[lean] = true;
+      const { Body } = input as { Body?: unknown };
+      if (Body instanceof Readable) context[streamed] = Body;
       passed = await next({ ...args, input });
       return passed.output;
     },
