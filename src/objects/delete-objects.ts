@@ -42,7 +42,7 @@ export interface DeleteResult {
 }
 
 /** Keys in one DeleteObjects request: S3's limit. */
-const keysAtOnce = 1000;
+export const keysAtOnce = 1000;
 /** HEAD requests at the same time. */
 const concurrency = 16;
 
@@ -78,7 +78,8 @@ export async function deleteObject(
   return { deleted: [Key, ...companions], companions, failed: [] };
 }
 
-/** Deletes many objects and their companions: one HEAD and one GET of 64 bytes a key, one DeleteObjects a thousand. */
+/** Deletes many objects and their companions: one HEAD and one GET of 64 bytes a key, one DeleteObjects a thousand. The objects go
+ * first, for the reason given there. */
 export async function deleteObjects(
   { client, policy }: ObjectSetting,
   params: DeleteManyParams,
@@ -88,40 +89,50 @@ export async function deleteObjects(
   if (!isList(Keys)) throw new TypeError('Keys is missing: expected a list of keys');
   for (const Key of Keys) assertAddress({ Bucket: params.Bucket, Key });
   const given = new Set(Keys);
-  const companions = (
-    await pMap(Keys, (Key) => findCompanions(client, { ...rest, Key }, policy.instructionSuffix, signal, given), {
-      concurrency,
-    })
-  ).flat();
+  const found = await pMap(
+    Keys,
+    async (Key) => ({
+      Key,
+      companions: await findCompanions(client, { ...rest, Key }, policy.instructionSuffix, signal, given),
+    }),
+    { concurrency },
+  );
   const failed: { key: string; error: SealpipeError }[] = [];
-  const all = [...new Set([...Keys, ...companions])];
-  for (let at = 0; at < all.length; at += keysAtOnce) {
-    const command = new DeleteObjectsCommand({
-      ...rest,
-      Delete: { Objects: all.slice(at, at + keysAtOnce).map((Key) => ({ Key })), Quiet: true },
-    });
-    const answer = await withDeadline((abortSignal) => client.send(command, { abortSignal }), {
-      timeout: answerTimeout,
-      signal,
-      what: `DeleteObjects of s3://${params.Bucket}`,
-    }).catch((cause: unknown) => {
-      throw s3Failure(cause, { operation: 'DeleteObjects', bucket: params.Bucket });
-    });
-    for (const { Key = '', Code = 'Error', Message = '' } of answer.Errors ?? []) {
-      failed.push({
-        key: Key,
-        error: s3Failure(Object.assign(new Error(Message), { name: Code }), {
-          operation: 'DeleteObjects',
-          bucket: params.Bucket,
-          key: Key,
-        }),
+  const refused = new Set<string>();
+  const send = async (all: readonly string[]): Promise<void> => {
+    for (let at = 0; at < all.length; at += keysAtOnce) {
+      const command = new DeleteObjectsCommand({
+        ...rest,
+        Delete: { Objects: all.slice(at, at + keysAtOnce).map((Key) => ({ Key })), Quiet: true },
       });
+      const answer = await withDeadline((abortSignal) => client.send(command, { abortSignal }), {
+        timeout: answerTimeout,
+        signal,
+        what: `DeleteObjects of s3://${params.Bucket}`,
+      }).catch((cause: unknown) => {
+        throw s3Failure(cause, { operation: 'DeleteObjects', bucket: params.Bucket });
+      });
+      for (const { Key = '', Code = 'Error', Message = '' } of answer.Errors ?? []) {
+        refused.add(Key);
+        failed.push({
+          key: Key,
+          error: s3Failure(Object.assign(new Error(Message), { name: Code }), {
+            operation: 'DeleteObjects',
+            bucket: params.Bucket,
+            key: Key,
+          }),
+        });
+      }
     }
-  }
-  const refused = new Set(failed.map(({ key }) => key));
+  };
+  const objects = [...given];
+  await send(objects);
+  // After the objects, and of those alone that are gone: what S3 keeps is still read with its companions.
+  const companions = new Set(found.flatMap((object) => (refused.has(object.Key) ? [] : object.companions)));
+  await send([...companions].filter((key) => !given.has(key)));
   return {
-    deleted: all.filter((key) => !refused.has(key)),
-    companions: companions.filter((key) => !refused.has(key)),
+    deleted: [...new Set([...objects, ...companions])].filter((key) => !refused.has(key)),
+    companions: [...companions].filter((key) => !refused.has(key)),
     failed,
   };
 }

@@ -22,6 +22,9 @@ const put = (
 ): Promise<S3.PutObjectCommandOutput> =>
   by.send(new S3.PutObjectCommand({ Bucket, Key, Body: Body as Buffer, ...more }));
 
+const read = async (Key: string, by = client): Promise<string> =>
+  (await by.send(new S3.GetObjectCommand({ Bucket, Key }))).Body?.transformToString() ?? '';
+
 before(async () => {
   endpoint = await TestEndpoint.start();
   client = wrap();
@@ -98,4 +101,61 @@ test('a ContentLength that is not that of the body is refused, whatever the body
       failure('SOURCE_FAILED')(await rejection(put('length', body, { ContentLength })));
   assert.equal(endpoint.local.requests.count('PutObject'), 0);
   await put('length', 'hällo', { ContentLength: 6 });
+});
+
+describe('deleting many', () => {
+  test('an object that S3 keeps keeps its instruction file', async () => {
+    const by = wrap({ storage: 'instruction-file' });
+    await put('kept', 'content', { by });
+    await put('gone', 'content', { by });
+    const Objects = [{ Key: 'kept', ETag: '"another"' }, { Key: 'gone' }];
+    const { Errors, Deleted } = await by.send(new S3.DeleteObjectsCommand({ Bucket, Delete: { Objects } }));
+    assert.deepEqual(
+      Errors?.map(({ Key, Code }) => [Key, Code]),
+      [['kept', 'PreconditionFailed']],
+    );
+    assert.deepEqual(
+      Deleted?.map(({ Key }) => Key),
+      ['gone'],
+    );
+    assert.equal(await read('kept', by), 'content');
+    await assert.rejects(endpoint.stored('gone.instruction'), { name: 'NoSuchKey' });
+  });
+
+  test('so it does under a policy that denies the object alone, by EncryptedS3, too', async () => {
+    const s3 = endpoint.encrypted({ storage: 'instruction-file' });
+    for (const Key of ['denied', 'allowed']) await s3.upload({ Bucket, Key, Body: 'content' }).done();
+    const Statement = [
+      { Effect: 'Deny', Principal: '*', Action: 's3:DeleteObject', Resource: `arn:aws:s3:::${Bucket}/denied` },
+    ];
+    await client.send(
+      new S3.PutBucketPolicyCommand({ Bucket, Policy: JSON.stringify({ Version: '2012-10-17', Statement }) }),
+    );
+    const { deleted, companions, failed } = await s3.deleteMany({ Bucket, Keys: ['denied', 'allowed'] });
+    await client.send(new S3.DeleteBucketPolicyCommand({ Bucket }));
+    assert.deepEqual([deleted, companions], [['allowed', 'allowed.instruction'], ['allowed.instruction']]);
+    assert.deepEqual(
+      failed.map(({ key }) => key),
+      ['denied'],
+    );
+    assert.equal(await read('denied'), 'content');
+  });
+
+  test('more companions than S3 deletes at once are deleted all the same', async () => {
+    const by = wrap({ storage: 'instruction-file', segmentIndex: true });
+    await put('many/0', 'x', { by });
+    const Objects = Array.from({ length: 501 }, (_, i) => ({ Key: `many/${i}` }));
+    const copyTo = async (Key: string): Promise<void> => {
+      const source = { 'many/0': Key, 'many/0.instruction': `${Key}.instruction`, 'many/.0.segments': index(Key) };
+      for (const [from, to] of Object.entries(source))
+        await endpoint.client.send(new S3.CopyObjectCommand({ Bucket, Key: to, CopySource: `${Bucket}/${from}` }));
+    };
+    const index = (Key: string): string => `many/.${Key.slice(5)}.segments`;
+    for (let at = 1; at < Objects.length; at += 25)
+      await Promise.all(Objects.slice(at, at + 25).map(({ Key }) => copyTo(Key)));
+    const { Errors } = await by.send(new S3.DeleteObjectsCommand({ Bucket, Delete: { Objects } }));
+    assert.equal(Errors, undefined);
+    const left = await endpoint.client.send(new S3.ListObjectsV2Command({ Bucket, Prefix: 'many/' }));
+    assert.equal(left.KeyCount, 0);
+  });
 });

@@ -20,7 +20,7 @@ import { joinMetadata } from '../../format/write-envelope.ts';
 import { InstructionFileSwap } from '../../multipart/instruction-file-swap.ts';
 import { findWritten } from '../../multipart/upload-outcome.ts';
 import type { UploadParams } from '../../multipart/upload-requests.ts';
-import { findCompanions } from '../delete-objects.ts';
+import { findCompanions, keysAtOnce } from '../delete-objects.ts';
 import { fetchInstructionFile, readObjectEnvelope } from '../object-envelope.ts';
 import { SegmentIndexCopy } from '../segment-index-copy.ts';
 import { assertNoIndexKey } from '../segment-index-key.ts';
@@ -57,38 +57,29 @@ export async function deleteObjects(
     Key === undefined || VersionId !== undefined ? [] : [Key],
   );
   const given = new Set(keys);
+  const address = { Bucket, RequestPayer, ExpectedBucketOwner };
   const found = await pMap(
     keys,
-    (Key) =>
-      findCompanions(
-        plain,
-        { Bucket, Key, RequestPayer, ExpectedBucketOwner },
-        setting.policy.instructionSuffix,
-        signal,
-        given,
-      ),
-    {
-      concurrency: 16,
-    },
+    async (Key) => ({
+      Key,
+      companions: await findCompanions(plain, { ...address, Key }, setting.policy.instructionSuffix, signal, given),
+    }),
+    { concurrency: 16 },
   );
   const output = await forward(input);
+  // What was not deleted is still read with its companions.
+  const kept = new Set(output.Errors?.map(({ Key }) => Key));
   const companions = found
-    .flat()
-    .filter((key) => !given.has(key))
-    .map((Key) => ({ Key }));
-  if (companions.length === 0) return output;
-  const removed = await plain.send(
-    new DeleteObjectsCommand({
-      Bucket,
-      RequestPayer,
-      ExpectedBucketOwner,
-      Delete: { Objects: companions, Quiet: true },
-    }),
-    {
+    .flatMap((object) => (kept.has(object.Key) ? [] : object.companions))
+    .filter((key) => !given.has(key));
+  const Errors = [...(output.Errors ?? [])];
+  for (let at = 0; at < companions.length; at += keysAtOnce) {
+    const Objects = companions.slice(at, at + keysAtOnce).map((Key) => ({ Key }));
+    const removed = await plain.send(new DeleteObjectsCommand({ ...address, Delete: { Objects, Quiet: true } }), {
       ...(signal && { abortSignal: signal }),
-    },
-  );
-  const Errors = [...(output.Errors ?? []), ...(removed.Errors ?? [])];
+    });
+    Errors.push(...(removed.Errors ?? []));
+  }
   return { ...output, ...(Errors.length > 0 && { Errors }) };
 }
 
