@@ -145,8 +145,9 @@ describe('deleting many', () => {
     const by = wrap({ storage: 'instruction-file', segmentIndex: true });
     await put('many/0', 'x', { by });
     const Objects = Array.from({ length: 501 }, (_, i) => ({ Key: `many/${i}` }));
+    // Objects that are gone already: what counts is what lies beside them.
     const copyTo = async (Key: string): Promise<void> => {
-      const source = { 'many/0': Key, 'many/0.instruction': `${Key}.instruction`, 'many/.0.segments': index(Key) };
+      const source = { 'many/0.instruction': `${Key}.instruction`, 'many/.0.segments': index(Key) };
       for (const [from, to] of Object.entries(source))
         await endpoint.client.send(new S3.CopyObjectCommand({ Bucket, Key: to, CopySource: `${Bucket}/${from}` }));
     };
@@ -157,5 +158,78 @@ describe('deleting many', () => {
     assert.equal(Errors, undefined);
     const left = await endpoint.client.send(new S3.ListObjectsV2Command({ Bucket, Prefix: 'many/' }));
     assert.equal(left.KeyCount, 0);
+  });
+});
+
+describe('copying', () => {
+  const copy = (
+    Key: string,
+    CopySource: string,
+    { by = client, ...more }: { by?: S3.S3Client } & Partial<S3.CopyObjectCommandInput> = {},
+  ): Promise<S3.CopyObjectCommandOutput> => by.send(new S3.CopyObjectCommand({ Bucket, Key, CopySource, ...more }));
+  const replaced = { MetadataDirective: 'REPLACE', Metadata: { state: 'new' } } as const;
+
+  test('a copy that is refused is an error, though the same object was there before', async () => {
+    const by = wrap({ storage: 'instruction-file' });
+    await put('own', 'content', { by });
+    await copy('earlier', `${Bucket}/own`, { by });
+    for (const [fault, name] of [
+      [{ status: 403, code: 'AccessDenied' }, 'AccessDenied'],
+      [{ status: 500, times: 3 }, 'InternalError'],
+    ] as const) {
+      for (const Key of ['own', 'earlier']) {
+        endpoint.local.faults.set([{ operation: 'CopyObject', ...fault }]);
+        await assert.rejects(copy(Key, `${Bucket}/own`, { by, ...replaced }), { name });
+        endpoint.local.faults.clear();
+        assert.equal(await read(Key, by), 'content');
+      }
+    }
+    await copy('own', `${Bucket}/own`, { by, ...replaced });
+    assert.deepEqual((await by.send(new S3.HeadObjectCommand({ Bucket, Key: 'own' }))).Metadata, replaced.Metadata);
+  });
+
+  test('of format V2 with an instruction file is there when its answer is lost', async () => {
+    const by = wrap({ storage: 'instruction-file', commitmentPolicy: 'FORBID_ENCRYPT_ALLOW_DECRYPT' });
+    await put('v2', 'content', { by });
+    await put('v2-copy', 'another', { by });
+    endpoint.local.faults.set([{ operation: 'CopyObject', loseAnswer: true, times: 'always' }]);
+    await copy('v2-copy', `${Bucket}/v2`, { by });
+    assert.equal(await read('v2-copy', by), 'content');
+  });
+
+  test("with a suffix of its own leaves others' instruction files alone, and its copies readable", async () => {
+    const owner = wrap({ storage: 'instruction-file' });
+    await put('shared', 'content', { by: owner });
+    const { body, metadata } = await endpoint.stored('shared.instruction');
+    await endpoint.store('shared.partner', body, metadata);
+    // The owner's, as it would be under another key.
+    const mine = JSON.stringify({ ...(JSON.parse(String(body)) as object), owner: '1' });
+    await endpoint.store('shared.instruction', mine, metadata);
+    const partner = wrap({ instructionSuffix: '.partner' });
+    await copy('shared', `${Bucket}/shared`, { by: partner, ...replaced });
+    await copy('passed-on', `${Bucket}/shared`, { by: partner });
+    assert.equal(String((await endpoint.stored('shared.instruction')).body), mine);
+    assert.equal(await read('passed-on', partner), 'content');
+  });
+
+  test('takes a source that is encoded whole, and refuses one that cannot be decoded', async () => {
+    await put('a b/ü+?%', 'content');
+    await copy('encoded', encodeURIComponent(`${Bucket}/a b/ü+?%`));
+    assert.equal(await read('encoded'), 'content');
+    await assert.rejects(copy('encoded', `${Bucket}/a%zz`), { code: 'ERR_SEALPIPE_COMMAND_REFUSED' });
+  });
+
+  test('names payer and owner where it looks at the source, and tells no checksums of ciphertext', async () => {
+    await put('source', 'content');
+    const more = { RequestPayer: 'requester', ChecksumAlgorithm: 'SHA256' } as const;
+    const { CopyObjectResult } = await copy('paid', `${Bucket}/source`, more);
+    assert.deepEqual(Object.keys(CopyObjectResult ?? {}).sort(), ['ETag', 'LastModified']);
+    await copy('paid', `${Bucket}/source`, { ExpectedSourceBucketOwner: '999999999999' }).catch(() => undefined);
+    assert.deepEqual(
+      endpoint.local.requests
+        .all('HeadObject')
+        .map(({ headers }) => headers['x-amz-request-payer'] ?? headers['x-amz-expected-bucket-owner']),
+      ['requester', '999999999999'],
+    );
   });
 });

@@ -9,6 +9,7 @@ import {
   type DeleteObjectsCommandInput,
   type DeleteObjectsCommandOutput,
   HeadObjectCommand,
+  type HeadObjectCommandOutput,
 } from '@aws-sdk/client-s3';
 import pMap from 'p-map';
 import { SealpipeError } from '../../errors.ts';
@@ -24,7 +25,7 @@ import { findCompanions, keysAtOnce } from '../delete-objects.ts';
 import { fetchInstructionFile, readObjectEnvelope } from '../object-envelope.ts';
 import { SegmentIndexCopy } from '../segment-index-copy.ts';
 import { assertNoIndexKey } from '../segment-index-key.ts';
-import type { CommandCall, EncryptingClient } from './command-call.ts';
+import { type CommandCall, type EncryptingClient, withoutChecksums } from './command-call.ts';
 
 export async function deleteObject(
   { plain, setting }: EncryptingClient,
@@ -92,11 +93,14 @@ export async function copyObject(
   const source = parseCopySource(input.CopySource ?? '');
   const address = {
     ...source,
+    RequestPayer: input.RequestPayer,
+    ExpectedBucketOwner: input.ExpectedSourceBucketOwner,
     SSECustomerAlgorithm: input.CopySourceSSECustomerAlgorithm,
     SSECustomerKey: input.CopySourceSSECustomerKey,
     SSECustomerKeyMD5: input.CopySourceSSECustomerKeyMD5,
   };
-  const head = await plain.send(new HeadObjectCommand(address), { ...(signal && { abortSignal: signal }) });
+  const look = new HeadObjectCommand({ ...address, ChecksumMode: 'ENABLED' });
+  const head = await plain.send(look, { ...(signal && { abortSignal: signal }) });
   const metadata = head.Metadata ?? {};
   const envelope = await readObjectEnvelope({ client: plain, address, metadata, policy: setting.policy, signal });
   if (envelope === undefined) {
@@ -118,28 +122,36 @@ export async function copyObject(
       : {};
   const changed = { ...input, ...pinned, ...replaced };
   const index = new SegmentIndexCopy({ client: plain, source, input, signal });
-  if (envelope.storage === 'metadata') return index.around(() => forward(changed));
+  const copy = async (): Promise<CopyObjectCommandOutput> => {
+    const { CopyObjectResult, ...output } = await index.around(() => forward(changed));
+    return { ...output, CopyObjectResult: CopyObjectResult && withoutChecksums(CopyObjectResult) };
+  };
+  if (envelope.storage === 'metadata') return copy();
+  // The suffix of the file that was read: another one can hold the key for somebody else.
   const suffix = setting.policy.instructionSuffix ?? defaultInstructionSuffix;
   const file = await fetchInstructionFile({ client: plain, address, signal }, `${source.Key}${suffix}`);
   const content = { ...parseInstructionFile(file ?? new Uint8Array(0)) };
   const swap = new InstructionFileSwap({
     client: plain,
     params: input as UploadParams,
-    key: `${input.Key}${defaultInstructionSuffix}`,
+    key: `${input.Key}${suffix}`,
     content,
     signal: signal ?? new AbortController().signal,
   });
+  const written = {
+    identity: envelopeMetadata(metadata),
+    storedLength: head.ContentLength ?? 0,
+    crc32: fullCrc32(head),
+  };
+  // One that was there before (or is the source) does not tell whether this copy was made.
+  const before = await findWritten(plain, input as UploadParams, written);
   await swap.prepare();
   await swap.publish();
   try {
-    return await index.around(() => forward(changed));
+    return await copy();
   } catch (error) {
     // With a lost answer the copy may be in place, and would be lost with its instruction file.
-    const there = await findWritten(plain, input as UploadParams, {
-      identity: envelopeMetadata(metadata),
-      storedLength: head.ContentLength ?? 0,
-      crc32: undefined,
-    });
+    const there = before === undefined ? await findWritten(plain, input as UploadParams, written) : undefined;
     if (there === undefined) {
       await swap.rollBack();
       throw error;
@@ -147,6 +159,12 @@ export async function copyObject(
     const { etag: ETag, versionId: VersionId } = there;
     return { $metadata: { httpStatusCode: 200 }, CopyObjectResult: { ETag }, VersionId };
   }
+}
+
+/** The CRC-32 of a whole stored object, where S3 has one. */
+function fullCrc32({ ChecksumCRC32, ChecksumType }: HeadObjectCommandOutput): number | undefined {
+  if (ChecksumCRC32 === undefined || ChecksumType === 'COMPOSITE') return undefined;
+  return Buffer.from(ChecksumCRC32, 'base64').readUInt32BE();
 }
 
 /** The envelope's part of some metadata, in a form that can be written: what S3 encoded twice goes out as ASCII again. */
@@ -162,9 +180,10 @@ function envelopeMetadata(metadata: StringMap): StringMap {
   );
 }
 
-/** `bucket/key`, `/bucket/key`, with `?versionId=`, percent-encoded. */
+/** `bucket/key`, `/bucket/key`, with `?versionId=`, percent-encoded; many encode the slash between the two, too. */
 function parseCopySource(copySource: string): { Bucket: string; Key: string; VersionId?: string } {
-  const [path = '', query = ''] = copySource.replace(/^\//, '').split('?');
+  const [encoded = '', query = ''] = copySource.split('?');
+  const path = decoded(encoded)?.replace(/^\//, '') ?? '';
   const slash = path.indexOf('/');
   if (slash < 1 || slash === path.length - 1 || path.startsWith('arn:')) {
     throw new SealpipeError(
@@ -174,8 +193,16 @@ function parseCopySource(copySource: string): { Bucket: string; Key: string; Ver
   }
   const version = new URLSearchParams(query).get('versionId');
   return {
-    Bucket: decodeURIComponent(path.slice(0, slash)),
-    Key: decodeURIComponent(path.slice(slash + 1)),
+    Bucket: path.slice(0, slash),
+    Key: path.slice(slash + 1),
     ...(version !== null && { VersionId: version }),
   };
+}
+
+function decoded(path: string): string | undefined {
+  try {
+    return decodeURIComponent(path);
+  } catch {
+    return undefined;
+  }
 }
