@@ -1,5 +1,5 @@
 import { statSync } from 'node:fs';
-import { pipeline } from 'node:stream';
+import { pipeline, Transform, type TransformCallback } from 'node:stream';
 import { crc32 } from 'node:zlib';
 import type { PutObjectCommandInput, PutObjectCommandOutput } from '@aws-sdk/client-s3';
 import { ContentEncryptor, slices } from '../../crypto/content-cipher.ts';
@@ -108,7 +108,11 @@ async function putStream(
     const envelope = await encrypt.envelope.catch(() => failed);
     const forward = (changed: PutObjectCommandInput): Promise<PutObjectCommandOutput> =>
       Promise.race([call.forward(changed), failed]);
-    return await store(client, { ...call, forward }, envelope, { Body: encrypt, ContentLength: length + 16 });
+    // Of format V2 with an instruction file nothing else tells the object that was written from another.
+    const tap = suite.committing || client.setting.storage === 'metadata' ? undefined : new Crc32Tap();
+    const Body = tap === undefined ? encrypt : pipeline(encrypt, tap, () => undefined);
+    const crc = (): number | undefined => tap?.crc;
+    return await store(client, { ...call, forward }, envelope, { Body, ContentLength: length + 16, crc });
   } catch (error) {
     // Lets go of the source, and of a connection that waits for the rest.
     encrypt.destroy(error as Error);
@@ -116,18 +120,34 @@ async function putStream(
   }
 }
 
+/** Passes bytes on, and sums them up. */
+class Crc32Tap extends Transform {
+  crc = 0;
+
+  override _transform(chunk: Buffer, _encoding: BufferEncoding, callback: TransformCallback): void {
+    this.crc = crc32(chunk, this.crc);
+    callback(null, chunk);
+  }
+}
+
 async function store(
   { setting, plain }: EncryptingClient,
   { input, forward, signal }: CommandCall<PutObjectCommandInput, PutObjectCommandOutput>,
   envelope: Record<string, string>,
-  { crc, ...body }: Pick<PutObjectCommandInput, 'Body' | 'ContentLength'> & { crc?: number },
+  {
+    crc,
+    ...body
+  }: Pick<PutObjectCommandInput, 'Body' | 'ContentLength'> & {
+    /** Of what is stored: known at once, or when all of it has gone out. */
+    readonly crc: number | (() => number | undefined);
+  },
   index?: { readonly file: SegmentIndexFile; readonly bytes: Buffer },
 ): Promise<PutObjectCommandOutput> {
   const { metadata, instructionFile } = divideEnvelope(envelope, setting.storage);
   const changed = {
     ...withoutPlaintextChecksums(input),
     ...body,
-    ...(crc === undefined ? {} : { ChecksumCRC32: base64Crc(crc) }),
+    ...(typeof crc === 'number' && { ChecksumCRC32: base64Crc(crc) }),
     Metadata: joinMetadata(input.Metadata ?? {}, metadata),
   };
   const key = `${input.Key}${defaultInstructionSuffix}`;
@@ -151,7 +171,7 @@ async function store(
     const there = await findWritten(plain, input as UploadParams, {
       identity: metadata,
       storedLength: body.ContentLength ?? 0,
-      crc32: crc,
+      crc32: typeof crc === 'number' ? crc : crc(),
     });
     if (there !== undefined)
       return { $metadata: { httpStatusCode: 200 }, ETag: there.etag, VersionId: there.versionId };
