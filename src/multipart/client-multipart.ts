@@ -7,6 +7,7 @@
 import { randomBytes, timingSafeEqual } from 'node:crypto';
 import { crc32 } from 'node:zlib';
 import { type ContentKey, wipe } from '../crypto/content-key.ts';
+import { elementOf } from '../crypto/field.ts';
 import { encryptRagged, RaggedFold, type RaggedSegment } from '../crypto/ragged-segment.ts';
 import { assertWithinCounter, MessageSecrets } from '../crypto/segment.ts';
 import type { SegmentIndexBuilder } from '../crypto/segment-index-builder.ts';
@@ -40,6 +41,15 @@ export interface CompletedPart {
   readonly crc32: number;
   readonly length: number;
 }
+
+/** Of a completed upload only its list is kept, which can be ten thousand parts long. */
+const spent: RaggedSegment = {
+  length: 0,
+  head: new Uint8Array(0),
+  whole: 0,
+  z: elementOf(new Uint8Array(0)),
+  tail: new Uint8Array(0),
+};
 
 interface PartState {
   readonly claim: PartClaim;
@@ -82,6 +92,11 @@ export class ClientMultipart {
   /** Plaintext bytes of all parts claimed. */
   get length(): number {
     return [...this.#parts.values()].reduce((sum, { claim }) => sum + claim.length, 0);
+  }
+
+  /** Whether the object is in place: what is left is its list of parts. */
+  get isDone(): boolean {
+    return this.#state === 'done';
   }
 
   /** The envelope's content key is not needed any more: overwrites everything secret. The upload is unusable then. */
@@ -178,11 +193,13 @@ export class ClientMultipart {
     return this.#last.stored === undefined ? this.#last.part : undefined;
   }
 
-  /** The part with the tag is on S3. */
+  /** The part with the tag is on S3: its bytes are not needed any more. */
   lastStored(etag: string): void {
-    if (this.#last === undefined) return;
+    if (this.#last === undefined || this.#last.stored !== undefined) return;
     const { number, bytes, crc32 } = this.#last.part;
-    this.#last.stored = { number, etag, crc32, length: bytes.length };
+    const part = { number, bytes: Buffer.alloc(0), crc32 };
+    this.#last = { part, stored: { number, etag, crc32, length: bytes.length } };
+    for (const state of this.#parts.values()) state.held = undefined;
   }
 
   /** The list that S3 has to be given: real ETags and checksums, and the part that we added. */
@@ -210,6 +227,7 @@ export class ClientMultipart {
   done(): void {
     this.#state = 'done';
     this.wipe();
+    for (const part of this.#parts.values()) part.segment = spent;
   }
 
   #offsetOf(number: number, length: number): number {

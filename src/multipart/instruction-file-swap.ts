@@ -53,8 +53,14 @@ export class InstructionFileSwap {
     this.#options = options;
   }
 
-  /** Reads what would be overwritten. Called before anything is sent, so that a failure costs nothing. */
+  /**
+   * Reads what would be overwritten. Called before anything is sent, so that a failure costs nothing, and again before the file is
+   * written where that is long after: what is put back must not be older than what was overwritten.
+   */
   async prepare(): Promise<void> {
+    // Of a file of our own the old one is known.
+    if (this.#published) return;
+    this.#old = undefined;
     try {
       this.#old = await this.#read(this.#options.signal);
     } catch (cause) {

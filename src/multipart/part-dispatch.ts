@@ -226,6 +226,8 @@ export class PartDispatch {
     const parts = this.#stored.sort((a, b) => a.number - b.number);
     const crc32 = parts.reduce((sum, part) => combineCrc32(sum, part.crc32, part.length), 0);
     const storedSize = parts.reduce((sum, { length }) => sum + length, 0);
+    // Others may have written the object since the upload began.
+    await this.#options.instructions?.prepare();
     const complete = (): Promise<StoredObject> =>
       this.#requests.complete(uploadId, parts, this.#fullObjectChecksum ? crc32 : undefined);
     const stored = await this.#makeVisible(complete, { plaintextSize, storedLength: storedSize, crc32 });

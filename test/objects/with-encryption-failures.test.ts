@@ -5,6 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { after, before, beforeEach, describe, test } from 'node:test';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import * as S3 from '@aws-sdk/client-s3';
 import { type WithEncryptionOptions, withEncryption } from '../../src/objects/with-encryption/with-encryption.ts';
 import { Bucket, TestEndpoint } from '../support/endpoint.ts';
@@ -231,5 +233,120 @@ describe('copying', () => {
         .map(({ headers }) => headers['x-amz-request-payer'] ?? headers['x-amz-expected-bucket-owner']),
       ['requester', '999999999999'],
     );
+  });
+});
+
+test('a long stream of format V2 with an instruction file is there when its answer is lost', async () => {
+  const by = wrap({ storage: 'instruction-file', commitmentPolicy: 'FORBID_ENCRYPT_ALLOW_DECRYPT' });
+  const length = 17 * MiB;
+  endpoint.local.faults.set([{ operation: 'PutObject', key: 'v2-long', loseAnswer: true, times: 'always' }]);
+  await put('v2-long', Readable.from([Buffer.alloc(length)]), { by, ContentLength: length });
+  assert.equal((await read('v2-long', by)).length, length);
+});
+
+describe('a multipart upload', () => {
+  interface Address {
+    readonly Bucket: string;
+    readonly Key: string;
+    readonly UploadId: string;
+  }
+  const create = async (Key: string, by: S3.S3Client): Promise<Address> => {
+    const { UploadId = '' } = await by.send(new S3.CreateMultipartUploadCommand({ Bucket, Key }));
+    return { Bucket, Key, UploadId };
+  };
+  const send = async (
+    address: Address,
+    PartNumber: number,
+    Body: Buffer,
+    by: S3.S3Client,
+  ): Promise<S3.CompletedPart> => {
+    const { ETag } = await by.send(new S3.UploadPartCommand({ ...address, PartNumber, Body }));
+    return { PartNumber, ETag };
+  };
+  const complete = (
+    address: Address,
+    Parts: S3.CompletedPart[],
+    by: S3.S3Client,
+    more: Partial<S3.CompleteMultipartUploadCommandInput> = {},
+  ): Promise<unknown> =>
+    by.send(new S3.CompleteMultipartUploadCommand({ ...address, MultipartUpload: { Parts }, ...more }));
+
+  test('that S3 refuses to complete leaves readable what others have put there meanwhile', async () => {
+    const by = wrap({ storage: 'instruction-file' });
+    await put('meanwhile', 'before', { by });
+    const address = await create('meanwhile', by);
+    const part = await send(address, 1, Buffer.alloc(100), by);
+    await put('meanwhile', 'after', { by });
+    endpoint.local.faults.set([{ operation: 'CompleteMultipartUpload', status: 403, code: 'AccessDenied' }]);
+    await assert.rejects(complete(address, [part], by), { name: 'AccessDenied' });
+    assert.equal(await read('meanwhile', by), 'after');
+    await by.send(new S3.AbortMultipartUploadCommand(address));
+  });
+
+  test('as EncryptedS3 sends it does, too', async () => {
+    const s3 = endpoint.encrypted({ storage: 'instruction-file' });
+    await s3.upload({ Bucket, Key: 'meanwhile-too', Body: 'before' }).done();
+    endpoint.local.faults.set([{ operation: 'CompleteMultipartUpload', status: 403, code: 'AccessDenied' }]);
+    const body = async function* (): AsyncGenerator<Buffer> {
+      for (let i = 0; i < 6; i++) yield Buffer.alloc(MiB);
+      // All that was read before the upload began is read by now.
+      while (endpoint.local.requests.count('UploadPart') === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+      await s3.upload({ Bucket, Key: 'meanwhile-too', Body: 'after' }).done();
+    };
+    const upload = s3.upload({ Bucket, Key: 'meanwhile-too', Body: Readable.from(body()) }, { partSize: 5 * MiB });
+    failure('ACCESS_DENIED')(await rejection(upload.done()));
+    assert.equal(await read('meanwhile-too'), 'after');
+  });
+
+  test('completed twice at the same time is there, whatever the second is told', async () => {
+    const by = wrap({ storage: 'instruction-file' });
+    const address = await create('twice', by);
+    const part = await send(address, 1, Buffer.alloc(6 * MiB), by);
+    endpoint.local.faults.set([
+      { operation: 'CompleteMultipartUpload', delay: 300 },
+      { operation: 'CompleteMultipartUpload', status: 409, code: 'OperationAborted' },
+    ]);
+    await Promise.all([complete(address, [part], by), complete(address, [part], by)]);
+    assert.equal((await read('twice', by)).length, 6 * MiB);
+  });
+
+  test('is completed with the size that it has, or not at all', async () => {
+    const address = await create('sized', client);
+    const part = await send(address, 1, Buffer.alloc(100), client);
+    for (const MpuObjectSize of [99, 116])
+      failure('COMMAND_REFUSED')(await rejection(complete(address, [part], client, { MpuObjectSize })));
+    await complete(address, [part], client, { MpuObjectSize: 100 });
+    assert.equal((await read('sized')).length, 100);
+  });
+
+  test('that is completed holds no content any more', async () => {
+    setFlagsFromString('--expose-gc');
+    const collect = runInNewContext('gc') as () => void;
+    const held = async (): Promise<number> => {
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      collect();
+      return process.memoryUsage().arrayBuffers;
+    };
+    // The first one has whatever is made once.
+    let before = 0;
+    for (let i = 0; i < 13; i++) {
+      if (i === 1) before = await held();
+      const address = await create('held', client);
+      await complete(address, [await send(address, 1, Buffer.alloc(5 * MiB - 1), client)], client);
+    }
+    const grown = (await held()) - before;
+    assert.ok(grown < 20 * MiB, `12 completed uploads hold ${grown} bytes`);
+  });
+
+  test('in progress is not forgotten for those that are completed', async () => {
+    const by = wrap({ maxUploads: 2 });
+    const live = await create('live', by);
+    const first = await send(live, 1, Buffer.alloc(5 * MiB), by);
+    for (let i = 0; i < 3; i++) {
+      const other = await create(`other-${i}`, by);
+      await complete(other, [await send(other, 1, Buffer.alloc(10), by)], by);
+    }
+    await complete(live, [first, await send(live, 2, Buffer.alloc(10), by)], by);
+    assert.equal((await read('live')).length, 5 * MiB + 10);
   });
 });

@@ -15,6 +15,7 @@ import { createContentKey } from '../../keyrings/open-content-key.ts';
 import { ClientMultipart, type OutgoingPart } from '../../multipart/client-multipart.ts';
 import { combineCrc32 } from '../../multipart/crc32-combine.ts';
 import { InstructionFileSwap } from '../../multipart/instruction-file-swap.ts';
+import { Semaphore } from '../../multipart/semaphore.ts';
 import { findWritten } from '../../multipart/upload-outcome.ts';
 import { base64Crc, type UploadParams } from '../../multipart/upload-requests.ts';
 import { withLeanBody } from '../../s3-command.ts';
@@ -22,6 +23,7 @@ import { type CommandCall, type EncryptingClient, withoutChecksums } from './com
 import { indexBuilder, prepareIndex } from './index-writing.ts';
 import { verifyPlaintextChecksums, withoutPlaintextChecksums } from './plaintext-checksums.ts';
 import { bodyLength, readBody } from './request-body.ts';
+import type { ClientUpload } from './upload-registry.ts';
 
 /** CreateMultipartUpload: makes the data key; only this client can go on with the upload. */
 export async function createMultipartUpload(
@@ -42,39 +44,45 @@ export async function createMultipartUpload(
     signal,
   });
   const index = writing && indexBuilder(writing, { derived, envelope });
-  const { metadata, instructionFile } = divideEnvelope(envelope, storage);
-  const changed: CreateMultipartUploadCommandInput = {
-    ...withoutPlaintextChecksums(input),
-    Metadata: joinMetadata(input.Metadata ?? {}, metadata),
-    ChecksumAlgorithm: 'CRC32',
-    ChecksumType: 'FULL_OBJECT',
-  };
-  const key = `${Key}${defaultInstructionSuffix}`;
-  const instructions =
-    instructionFile &&
-    // Without its signal, too.
-    new InstructionFileSwap({
-      client: client.plain,
-      params: input as UploadParams,
-      key,
-      content: instructionFile,
-      signal: new AbortController().signal,
-    });
-  await instructions?.prepare();
-  const output = await forward(changed);
   const place = `s3://${Bucket}/${Key}`;
   const multipart = new ClientMultipart({ contentKey, partSize: client.partSize, place, index });
-  client.uploads.add(
-    { Bucket, Key, UploadId: output.UploadId },
-    {
-      multipart,
-      instructions,
-      indexFile: writing?.file,
-      fullObjectChecksum: output.ChecksumType === 'FULL_OBJECT',
-      identity: metadata,
-    },
-  );
-  return output;
+  try {
+    const { metadata, instructionFile } = divideEnvelope(envelope, storage);
+    const changed: CreateMultipartUploadCommandInput = {
+      ...withoutPlaintextChecksums(input),
+      Metadata: joinMetadata(input.Metadata ?? {}, metadata),
+      ChecksumAlgorithm: 'CRC32',
+      ChecksumType: 'FULL_OBJECT',
+    };
+    const key = `${Key}${defaultInstructionSuffix}`;
+    const instructions =
+      instructionFile &&
+      // Without its signal, too.
+      new InstructionFileSwap({
+        client: client.plain,
+        params: input as UploadParams,
+        key,
+        content: instructionFile,
+        signal: new AbortController().signal,
+      });
+    await instructions?.prepare();
+    const output = await forward(changed);
+    client.uploads.add(
+      { Bucket, Key, UploadId: output.UploadId },
+      {
+        multipart,
+        instructions,
+        indexFile: writing?.file,
+        fullObjectChecksum: output.ChecksumType === 'FULL_OBJECT',
+        identity: metadata,
+        completing: new Semaphore(1),
+      },
+    );
+    return output;
+  } catch (error) {
+    multipart.wipe();
+    throw error;
+  }
 }
 
 /** UploadPart. Synchronous up to the claim: calls side by side take their places in the order in which they are made. */
@@ -107,20 +115,33 @@ export function uploadPart(
   })();
 }
 
-/** CompleteMultipartUpload: checks the caller's list, makes the tag, sends what carries it, and completes with what S3 has. */
-export async function completeMultipartUpload(
+/**
+ * CompleteMultipartUpload: checks the caller's list, makes the tag, sends what carries it, and completes with what S3 has. Of two at the
+ * same time one waits: the companions that it would take back are those of the other's object.
+ */
+export function completeMultipartUpload(
   client: EncryptingClient,
+  call: CommandCall<CompleteMultipartUploadCommandInput, CompleteMultipartUploadCommandOutput>,
+): Promise<CompleteMultipartUploadCommandOutput> {
+  const upload = client.uploads.get(call.input, 'CompleteMultipartUpload');
+  return upload.completing.run(() => complete(client, upload, call));
+}
+
+async function complete(
+  client: EncryptingClient,
+  { multipart, instructions, indexFile, fullObjectChecksum, identity }: ClientUpload,
   { input, forward, signal }: CommandCall<CompleteMultipartUploadCommandInput, CompleteMultipartUploadCommandOutput>,
 ): Promise<CompleteMultipartUploadCommandOutput> {
-  const { multipart, instructions, indexFile, fullObjectChecksum, identity } = client.uploads.get(
-    input,
-    'CompleteMultipartUpload',
-  );
+  const { MpuObjectSize, ...plain } = withoutPlaintextChecksums(input);
+  if (MpuObjectSize !== undefined && MpuObjectSize !== multipart.length)
+    throw new SealpipeError(
+      'COMMAND_REFUSED',
+      `MpuObjectSize is ${MpuObjectSize}, the parts have ${multipart.length} bytes: complete the upload with all of its parts`,
+    );
   const last = multipart.freeze(input.MultipartUpload?.Parts ?? []);
   if (last !== undefined) multipart.lastStored(await sendLast(client, input, last, signal));
   const parts = multipart.completedParts();
   const crc32 = parts.reduce((sum, part) => combineCrc32(sum, part.crc32, part.length), 0);
-  const { MpuObjectSize, ...plain } = withoutPlaintextChecksums(input);
   const changed: CompleteMultipartUploadCommandInput = {
     ...plain,
     MultipartUpload: {
@@ -128,6 +149,8 @@ export async function completeMultipartUpload(
     },
     ...(fullObjectChecksum ? { ChecksumCRC32: base64Crc(crc32), ChecksumType: 'FULL_OBJECT' } : {}),
   };
+  // Others may have written the object since the upload was begun.
+  await instructions?.prepare();
   await instructions?.publish();
   const index = multipart.segmentIndex();
   let output: CompleteMultipartUploadCommandOutput;

@@ -3,6 +3,7 @@ import { SealpipeError } from '../../errors.ts';
 import type { StringMap } from '../../format/string-map.ts';
 import type { ClientMultipart } from '../../multipart/client-multipart.ts';
 import type { InstructionFileSwap } from '../../multipart/instruction-file-swap.ts';
+import type { Semaphore } from '../../multipart/semaphore.ts';
 import type { SegmentIndexFile } from '../segment-index-file.ts';
 
 /** One upload in progress. */
@@ -14,6 +15,8 @@ export interface ClientUpload {
   readonly fullObjectChecksum: boolean;
   /** The envelope's share of the metadata: tells the object as ours. */
   readonly identity: StringMap;
+  /** One Complete at a time. */
+  readonly completing: Semaphore;
 }
 
 export interface UploadRegistryOptions {
@@ -39,8 +42,13 @@ export class UploadRegistry {
     const name = nameOf(address);
     const timer = setTimeout(() => this.#forget(name), Math.min(this.#options.maxAgeMs, 2 ** 31 - 1)).unref();
     this.#uploads.set(name, { upload, timer });
-    // The one that was begun first goes first.
-    while (this.#uploads.size > this.#options.maxUploads) this.#forget(this.#uploads.keys().next().value as string);
+    while (this.#uploads.size > this.#options.maxUploads) this.#forget(this.#leastNeeded());
+  }
+
+  /** Those that are completed go before those in progress, and what was begun first goes first. */
+  #leastNeeded(): string {
+    const names = [...this.#uploads.keys()];
+    return names.find((name) => this.#uploads.get(name)?.upload.multipart.isDone === true) ?? (names[0] as string);
   }
 
   /**
