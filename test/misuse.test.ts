@@ -2,6 +2,12 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { after, before, test } from 'node:test';
+import {
+  CopyObjectCommand,
+  CreateMultipartUploadCommand,
+  DeleteObjectCommand,
+  PutObjectCommand,
+} from '@aws-sdk/client-s3';
 import { createDecryptStream, createEncryptStream, kmsDiscoveryKeyring, kmsKeyring } from '../src/index.ts';
 import { aesKeyring } from '../src/keyrings/aes.ts';
 import { withEncryption } from '../src/objects/with-encryption/with-encryption.ts';
@@ -78,6 +84,31 @@ test('an operation without a bucket, a key or a path sends nothing', async () =>
       () => s3.download({ Bucket, Key: 'k' }, wrong(new URL('file:///tmp/x'))),
     ])
       await assert.rejects(async () => call(), TypeError);
+  });
+  assert.deepEqual(counts, {});
+});
+
+test('an encrypting client is given what it can keep to, and commands that say where', async () => {
+  const wrap = (options: unknown) => () =>
+    withEncryption(endpoint.client, wrong({ keyring, ...wrong<object>(options) }));
+  assert.throws(() => withEncryption(endpoint.client, wrong(undefined)), /keyring/);
+  assert.throws(wrap({ contents: 'GCM' }), { name: 'TypeError', message: /^contents is "GCM"/ });
+  for (const value of [0, -1, 1.5, Number.NaN, '5'])
+    for (const option of ['maxUploads', 'uploadMaxAgeMs'])
+      assert.throws(wrap({ [option]: value }), { name: 'RangeError', message: new RegExp(`^${option} is ${value}`) });
+  const client = withEncryption(endpoint.client, { keyring: endpoint.keyring, storage: 'instruction-file' });
+  const reserved = { 'X-Amz-IV': '1' };
+  const counts = await endpoint.requestsOf(async () => {
+    for (const command of [
+      new PutObjectCommand(wrong({ Bucket, Body: 'x' })),
+      new PutObjectCommand(wrong({ Key: 'k', Body: 'x' })),
+      new PutObjectCommand({ Bucket, Key: 'k', Body: 'x', Metadata: reserved }),
+      new CreateMultipartUploadCommand(wrong({ Bucket })),
+      new CreateMultipartUploadCommand({ Bucket, Key: 'k', Metadata: reserved }),
+      new CopyObjectCommand(wrong({ Bucket, CopySource: 'a/b' })),
+      new DeleteObjectCommand(wrong({ Bucket })),
+    ])
+      await assert.rejects(client.send(wrong<PutObjectCommand>(command)), TypeError);
   });
   assert.deepEqual(counts, {});
 });

@@ -338,6 +338,23 @@ describe('a multipart upload', () => {
     assert.ok(grown < 20 * MiB, `12 completed uploads hold ${grown} bytes`);
   });
 
+  test('under a key of the customer is completed without naming that again, as S3 does it', async () => {
+    const local = await TestEndpoint.start({ allowInsecureLoopback: true });
+    const by = withEncryption(local.client, { keyring: local.keyring });
+    const customerKey = { SSECustomerAlgorithm: 'AES256', SSECustomerKey: Buffer.alloc(32, 7) as never };
+    const { UploadId } = await by.send(new S3.CreateMultipartUploadCommand({ Bucket, Key: 'ssec', ...customerKey }));
+    const upload = { Bucket, Key: 'ssec', UploadId };
+    const { ETag } = await by.send(
+      new S3.UploadPartCommand({ ...upload, PartNumber: 1, Body: Buffer.alloc(5 * MiB), ...customerKey }),
+    );
+    local.local.faults.set([{ operation: 'CompleteMultipartUpload', loseAnswer: true, times: 'always' }]);
+    const Parts = [{ PartNumber: 1, ETag }];
+    await by.send(new S3.CompleteMultipartUploadCommand({ ...upload, MultipartUpload: { Parts } }));
+    const { ContentLength } = await by.send(new S3.HeadObjectCommand({ Bucket, Key: 'ssec', ...customerKey }));
+    assert.equal(ContentLength, 5 * MiB);
+    await local.close();
+  });
+
   test('in progress is not forgotten for those that are completed', async () => {
     const by = wrap({ maxUploads: 2 });
     const live = await create('live', by);

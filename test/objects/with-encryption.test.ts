@@ -432,6 +432,9 @@ describe('what cannot be kept encrypted is refused by name, and nothing is sent'
     ListObjectVersions: () => new S3.ListObjectVersionsCommand({ Bucket }),
     ListParts: () => new S3.ListPartsCommand({ ...object, UploadId: 'u' }),
     GetObjectTorrent: () => new S3.GetObjectTorrentCommand(object),
+    'appending to an object': () => new S3.PutObjectCommand({ ...object, Body: 'x', WriteOffsetBytes: 10 }),
+    'a query of what is restored': () =>
+      new S3.RestoreObjectCommand({ ...object, RestoreRequest: { Type: 'SELECT' } as never }),
     'a range': () => new S3.GetObjectCommand({ ...object, Range: 'bytes=0-1' }),
     'a part number': () => new S3.GetObjectCommand({ ...object, PartNumber: 1 }),
     'the HEAD of a part': () => new S3.HeadObjectCommand({ ...object, PartNumber: 1 }),
@@ -441,7 +444,7 @@ describe('what cannot be kept encrypted is refused by name, and nothing is sent'
       const counts = await endpoint.requestsOf(async () => {
         const error = await rejection(client.send(command() as S3.GetObjectCommand));
         assert.ok(['COMMAND_REFUSED', 'RANGE_UNAUTHENTICATED'].includes(code(error)), String(error));
-        assert.match((error as Error).message, /use |read |ask |read$|Read |copy |parts /i);
+        assert.match((error as Error).message, /use |read |ask |read$|Read |copy |parts |put /i);
       });
       assert.deepEqual(counts, {});
     });

@@ -70,8 +70,22 @@ const refusals: Readonly<Record<string, string>> = {
   RenameObject: 'the instruction file and the segment index would stay behind: copy and delete',
 };
 
+/** What a command does only with some inputs, and is refused for then. */
+const refusedInputs: Readonly<Record<string, (input: object) => string | undefined>> = {
+  PutObject: ({ WriteOffsetBytes }: { WriteOffsetBytes?: unknown }) =>
+    WriteOffsetBytes === undefined
+      ? undefined
+      : 'what is appended (WriteOffsetBytes) would be a second message behind the tag of the first, and neither could be read: put the object as a whole',
+  RestoreObject: ({ RestoreRequest }: { RestoreRequest?: { Type?: string; SelectParameters?: unknown } }) =>
+    RestoreRequest?.Type === undefined && RestoreRequest?.SelectParameters === undefined
+      ? undefined
+      : 'S3 would run the query over ciphertext: restore the object, read it and select here',
+};
+
 /** @returns why a command is refused; undefined for one that is handled or passed */
-export function refusal(command: string): string | undefined {
+export function refusal(command: string, input: object = {}): string | undefined {
+  const forInput = refusedInputs[command]?.(input);
+  if (forInput !== undefined) return forInput;
   if (handled.has(command) || passed.has(command) || bucketSettings.test(command)) return undefined;
   return (
     refusals[command] ??

@@ -4,7 +4,6 @@ import { SegmentIndexBuilder } from '../../crypto/segment-index-builder.ts';
 import { parseEnvelope } from '../../format/parse-envelope.ts';
 import type { StringMap } from '../../format/string-map.ts';
 import { type IndexedParams, SegmentIndexFile } from '../segment-index-file.ts';
-import { assertNoIndexKey } from '../segment-index-key.ts';
 import type { EncryptingClient } from './command-call.ts';
 
 /** Where an index goes, and what its key is derived for. */
@@ -17,14 +16,13 @@ export interface IndexWriting {
 /**
  * Prepares the index of an object, where one is asked for.
  * @param length plaintext bytes, where known
- * @throws SealpipeError COMMAND_REFUSED for the key of an index, and for an object that can have none
+ * @throws SealpipeError COMMAND_REFUSED for an object that can have none
  */
 export async function prepareIndex(
   { plain, segmentSize: wanted }: EncryptingClient,
   params: { readonly [Name in keyof IndexedParams]?: IndexedParams[Name] | undefined },
   { length, signal }: { length?: number; signal?: AbortSignal | undefined },
 ): Promise<IndexWriting | undefined> {
-  assertNoIndexKey(params);
   if (wanted === undefined) return undefined;
   const segmentSize = fittingSegmentSize(wanted, length);
   const options = { client: plain, params: params as IndexedParams, attempts: 5, timeout: 300_000, signal };

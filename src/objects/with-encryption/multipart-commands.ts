@@ -24,6 +24,7 @@ import { indexBuilder, prepareIndex } from './index-writing.ts';
 import { verifyPlaintextChecksums, withoutPlaintextChecksums } from './plaintext-checksums.ts';
 import { bodyLength, readBody } from './request-body.ts';
 import type { ClientUpload } from './upload-registry.ts';
+import { assertWritable } from './written-object.ts';
 
 /** CreateMultipartUpload: makes the data key; only this client can go on with the upload. */
 export async function createMultipartUpload(
@@ -32,6 +33,7 @@ export async function createMultipartUpload(
 ): Promise<CreateMultipartUploadCommandOutput> {
   const { keyring, suite, storage, encryptionContext } = client.setting;
   const { Bucket, Key } = input;
+  assertWritable(input);
   // The upload outlives this call, and so its signal.
   const writing = await prepareIndex(client, input, {});
   const { contentKey, derived, envelope } = await createContentKey({
@@ -75,6 +77,7 @@ export async function createMultipartUpload(
         indexFile: writing?.file,
         fullObjectChecksum: output.ChecksumType === 'FULL_OBJECT',
         identity: metadata,
+        customerKey: customerKeyOf(input),
         completing: new Semaphore(1),
       },
     );
@@ -129,7 +132,7 @@ export function completeMultipartUpload(
 
 async function complete(
   client: EncryptingClient,
-  { multipart, instructions, indexFile, fullObjectChecksum, identity }: ClientUpload,
+  { multipart, instructions, indexFile, fullObjectChecksum, identity, customerKey }: ClientUpload,
   { input, forward, signal }: CommandCall<CompleteMultipartUploadCommandInput, CompleteMultipartUploadCommandOutput>,
 ): Promise<CompleteMultipartUploadCommandOutput> {
   const { MpuObjectSize, ...plain } = withoutPlaintextChecksums(input);
@@ -139,7 +142,9 @@ async function complete(
       `MpuObjectSize is ${MpuObjectSize}, the parts have ${multipart.length} bytes: complete the upload with all of its parts`,
     );
   const last = multipart.freeze(input.MultipartUpload?.Parts ?? []);
-  if (last !== undefined) multipart.lastStored(await sendLast(client, input, last, signal));
+  // S3 wants the customer's key with a part and with a HEAD, of a Complete it does not.
+  const keyed = { ...input, ...customerKey };
+  if (last !== undefined) multipart.lastStored(await sendLast(client, keyed, last, signal));
   const parts = multipart.completedParts();
   const crc32 = parts.reduce((sum, part) => combineCrc32(sum, part.crc32, part.length), 0);
   const changed: CompleteMultipartUploadCommandInput = {
@@ -159,7 +164,7 @@ async function complete(
     output = await forward(changed);
   } catch (error) {
     const storedLength = parts.reduce((sum, { length }) => sum + length, 0);
-    const there = await findWritten(client.plain, input as UploadParams, { identity, storedLength, crc32 });
+    const there = await findWritten(client.plain, keyed as UploadParams, { identity, storedLength, crc32 });
     if (there === undefined) {
       await indexFile?.withdraw();
       await instructions?.rollBack();
@@ -175,6 +180,14 @@ async function complete(
   }
   multipart.done();
   return withoutChecksums(output);
+}
+
+function customerKeyOf({
+  SSECustomerAlgorithm,
+  SSECustomerKey,
+  SSECustomerKeyMD5,
+}: CreateMultipartUploadCommandInput): ClientUpload['customerKey'] {
+  return { SSECustomerAlgorithm, SSECustomerKey, SSECustomerKeyMD5 };
 }
 
 /** By the client that was passed in: this part is none of the caller's. The SDK's own retries send the same bytes. */

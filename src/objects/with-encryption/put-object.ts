@@ -15,11 +15,11 @@ import { findWritten } from '../../multipart/upload-outcome.ts';
 import { base64Crc, type UploadParams } from '../../multipart/upload-requests.ts';
 import { createEncryptStream } from '../../streams/encrypt-stream.ts';
 import type { SegmentIndexFile } from '../segment-index-file.ts';
-import { assertNoIndexKey } from '../segment-index-key.ts';
 import { type CommandCall, type EncryptingClient, withoutChecksums } from './command-call.ts';
 import { indexBuilder, prepareIndex } from './index-writing.ts';
 import { hasPlaintextChecksum, verifyPlaintextChecksums, withoutPlaintextChecksums } from './plaintext-checksums.ts';
 import { bodyLength, bytesInMemory, readBody, sourceFailure, streamOf } from './request-body.ts';
+import { assertWritable } from './written-object.ts';
 
 /** Streams up to this many bytes are collected, so that the SDK can send them again; longer ones are encrypted as they go. */
 const collectedLength = 16 * 1024 * 1024;
@@ -30,6 +30,7 @@ export async function putObject(
   call: CommandCall<PutObjectCommandInput, PutObjectCommandOutput>,
 ): Promise<PutObjectCommandOutput> {
   const { input, signal } = call;
+  assertWritable(input);
   const length = bodyLength(input.Body, input.ContentLength) ?? fileLength(input.Body);
   if (length === undefined) {
     throw new SealpipeError(
@@ -39,7 +40,6 @@ export async function putObject(
   }
   const { keyring, suite, encryptionContext } = client.setting;
   const names = { bucket: input.Bucket, key: input.Key };
-  assertNoIndexKey(input);
   if (bytesInMemory(input.Body) === undefined && length > collectedLength) return putStream(client, call, length);
   const plaintext = await readBody(input.Body, length);
   verifyPlaintextChecksums(input, plaintext);

@@ -4,6 +4,7 @@ import type { StringMap } from '../../format/string-map.ts';
 import type { ClientMultipart } from '../../multipart/client-multipart.ts';
 import type { InstructionFileSwap } from '../../multipart/instruction-file-swap.ts';
 import type { Semaphore } from '../../multipart/semaphore.ts';
+import type { ObjectAddress } from '../object-setting.ts';
 import type { SegmentIndexFile } from '../segment-index-file.ts';
 
 /** One upload in progress. */
@@ -15,6 +16,8 @@ export interface ClientUpload {
   readonly fullObjectChecksum: boolean;
   /** The envelope's share of the metadata: tells the object as ours. */
   readonly identity: StringMap;
+  /** For the parts that are not the caller's (SSE-C). */
+  readonly customerKey: Pick<ObjectAddress, 'SSECustomerAlgorithm' | 'SSECustomerKey' | 'SSECustomerKeyMD5'>;
   /** One Complete at a time. */
   readonly completing: Semaphore;
 }

@@ -116,10 +116,14 @@ export function withEncryption(client: S3Client, options: WithEncryptionOptions)
     uploadMaxAgeMs = 86_400_000,
     segmentIndex,
     ...setting
-  } = options;
+  } = options ?? {};
   if (partSize !== undefined && (!Number.isSafeInteger(partSize) || partSize < 1 || partSize > maxPartSize)) {
     throw new RangeError(`partSize is ${partSize}, expected the bytes of all parts but the last`);
   }
+  if ((contents as string | undefined) !== undefined && contents !== 'gcm')
+    throw new TypeError(`contents is ${JSON.stringify(contents)}, expected 'gcm' or nothing`);
+  assertPositive('maxUploads', maxUploads);
+  assertPositive('uploadMaxAgeMs', uploadMaxAgeMs);
   const segmentSize = wantedSegmentSize(segmentIndex);
   if (segmentSize !== undefined) assertSegmentSize(segmentSize);
   const encrypting: EncryptingClient = {
@@ -162,13 +166,18 @@ export function withEncryption(client: S3Client, options: WithEncryptionOptions)
   return wrapped;
 }
 
+function assertPositive(option: string, value: number): void {
+  if (!Number.isSafeInteger(value) || value < 1)
+    throw new RangeError(`${option} is ${String(value)}, expected a whole number from 1`);
+}
+
 /** Synchronous up to the command's handler. */
 function handle(
   client: EncryptingClient,
   { next, context, args }: { next: Next; context: Context; args: Arguments },
 ): Promise<{ output: object }> {
   const command = (context.commandName ?? '').replace(/Command$/, '');
-  const why = refusal(command);
+  const why = refusal(command, args.input);
   if (why !== undefined)
     return Promise.reject(
       new SealpipeError('COMMAND_REFUSED', `${command} was refused by a client that encrypts: ${why}`),

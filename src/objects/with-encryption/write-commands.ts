@@ -23,9 +23,10 @@ import { findWritten } from '../../multipart/upload-outcome.ts';
 import type { UploadParams } from '../../multipart/upload-requests.ts';
 import { findCompanions, keysAtOnce } from '../delete-objects.ts';
 import { fetchInstructionFile, readObjectEnvelope } from '../object-envelope.ts';
+import { assertAddress } from '../object-setting.ts';
 import { SegmentIndexCopy } from '../segment-index-copy.ts';
-import { assertNoIndexKey } from '../segment-index-key.ts';
 import { type CommandCall, type EncryptingClient, withoutChecksums } from './command-call.ts';
+import { assertWritable } from './written-object.ts';
 
 export async function deleteObject(
   { plain, setting }: EncryptingClient,
@@ -36,6 +37,7 @@ export async function deleteObject(
     Key: string;
   };
   const address = { Bucket, Key, RequestPayer, ExpectedBucketOwner };
+  assertAddress(address);
   // A version's companions have versions of their own.
   const companions =
     VersionId === undefined ? await findCompanions(plain, address, setting.policy.instructionSuffix, signal) : [];
@@ -89,7 +91,7 @@ export async function copyObject(
   { plain, setting }: EncryptingClient,
   { input, forward, signal }: CommandCall<CopyObjectCommandInput, CopyObjectCommandOutput>,
 ): Promise<CopyObjectCommandOutput> {
-  assertNoIndexKey(input);
+  assertWritable({ Bucket: input.Bucket, Key: input.Key });
   const source = parseCopySource(input.CopySource ?? '');
   const address = {
     ...source,
