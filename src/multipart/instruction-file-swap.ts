@@ -72,9 +72,10 @@ export class InstructionFileSwap {
   /**
    * Writes the new file. Not cut off by an abort: a file that was written and is not known to be would never be rolled back, and with
    * the old one the old object would be lost.
+   * @param condition of the object's own write
    */
-  async publish(): Promise<void> {
-    const { client, params, key, content } = this.#options;
+  async publish({ IfNoneMatch }: Pick<UploadParams, 'IfNoneMatch'> = this.#options.params): Promise<void> {
+    const { client, key, content } = this.#options;
     const body = writeInstructionFile(content);
     const input = {
       ...this.#address(),
@@ -84,7 +85,7 @@ export class InstructionFileSwap {
       Metadata: { [instructionFileMarker]: '' },
       ...this.#encryptionAtRest(),
       // Somebody who creates the same object at the same time must not lose the key to it.
-      ...(params.IfNoneMatch === undefined ? {} : { IfNoneMatch: params.IfNoneMatch }),
+      ...(IfNoneMatch === undefined ? {} : { IfNoneMatch }),
     };
     try {
       const put = (abortSignal: AbortSignal): Promise<PutObjectCommandOutput> =>

@@ -265,11 +265,11 @@ describe('a multipart upload', () => {
   };
   const complete = (
     address: Address,
-    Parts: S3.CompletedPart[],
+    Parts: readonly S3.CompletedPart[],
     by: S3.S3Client,
     more: Partial<S3.CompleteMultipartUploadCommandInput> = {},
   ): Promise<unknown> =>
-    by.send(new S3.CompleteMultipartUploadCommand({ ...address, MultipartUpload: { Parts }, ...more }));
+    by.send(new S3.CompleteMultipartUploadCommand({ ...address, MultipartUpload: { Parts: [...Parts] }, ...more }));
 
   test('that S3 refuses to complete leaves readable what others have put there meanwhile', async () => {
     const by = wrap({ storage: 'instruction-file' });
@@ -308,6 +308,22 @@ describe('a multipart upload', () => {
     ]);
     await Promise.all([complete(address, [part], by), complete(address, [part], by)]);
     assert.equal((await read('twice', by)).length, 6 * MiB);
+  });
+
+  test('that may create alone leaves the instruction file of who was first', async () => {
+    const by = wrap({ storage: 'instruction-file' });
+    const uploads = [await create('created', by), await create('created', by)] as const;
+    const lists = [
+      [await send(uploads[0], 1, Buffer.alloc(100, 1), by)],
+      [await send(uploads[1], 1, Buffer.alloc(100, 2), by)],
+    ] as const;
+    const slow = endpoint.local.faults.add({ operation: 'CompleteMultipartUpload', delay: 500 });
+    const first = complete(uploads[0], lists[0], by, { IfNoneMatch: '*' });
+    while (slow.hits === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+    failure('PRECONDITION_FAILED')(await rejection(complete(uploads[1], lists[1], by, { IfNoneMatch: '*' })));
+    await first;
+    assert.equal(await read('created', by), '\u0001'.repeat(100));
+    await by.send(new S3.AbortMultipartUploadCommand(uploads[1]));
   });
 
   test('is completed with the size that it has, or not at all', async () => {

@@ -156,7 +156,7 @@ async function complete(
   };
   // Others may have written the object since the upload was begun.
   await instructions?.prepare();
-  await instructions?.publish();
+  await instructions?.publish(input);
   const index = multipart.segmentIndex();
   let output: CompleteMultipartUploadCommandOutput;
   try {
