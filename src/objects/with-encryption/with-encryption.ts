@@ -42,7 +42,7 @@ export interface WithEncryptionOptions extends ReadPolicy {
   readonly release?: ReleaseRule | undefined;
   readonly maxBuffered?: number | undefined;
   readonly idleTimeout?: number | undefined;
-  /** Multipart uploads that may be in progress at the same time; the oldest is forgotten first. Default 1 000. */
+  /** Multipart uploads that may be in progress at the same time; completed ones are forgotten first, then the oldest. Default 1 000. */
   readonly maxUploads?: number | undefined;
   /** Milliseconds after which a multipart upload in progress is forgotten. Default one day. */
   readonly uploadMaxAgeMs?: number | undefined;
