@@ -310,6 +310,24 @@ describe('a multipart upload', () => {
     assert.equal((await read('twice', by)).length, 6 * MiB);
   });
 
+  test('completed again later leaves alone what others have put there meanwhile', async () => {
+    for (const [segmentIndex, length] of [
+      [false, 100],
+      [true, 100],
+      [true, 0],
+    ] as const) {
+      const by = wrap({ storage: 'instruction-file', segmentIndex });
+      const address = await create('later', by);
+      const part = await send(address, 1, Buffer.alloc(length), by);
+      await complete(address, [part], by);
+      await complete(address, [part], by);
+      await put('later', 'after', { by });
+      await assert.rejects(complete(address, [part], by), { name: 'NoSuchUpload' });
+      assert.equal(await read('later', by), 'after');
+      if (segmentIndex) await endpoint.stored('.later.segments');
+    }
+  });
+
   test('that may create alone leaves the instruction file of who was first', async () => {
     const by = wrap({ storage: 'instruction-file' });
     const uploads = [await create('created', by), await create('created', by)] as const;

@@ -154,10 +154,14 @@ async function complete(
     },
     ...(fullObjectChecksum ? { ChecksumCRC32: base64Crc(crc32), ChecksumType: 'FULL_OBJECT' } : {}),
   };
-  // Others may have written the object since the upload was begun.
-  await instructions?.prepare();
-  await instructions?.publish(input);
-  const index = multipart.segmentIndex();
+  // Of an object that is in place already the companions are, too, or by now those of somebody else's.
+  const again = multipart.isDone;
+  if (!again) {
+    // Others may have written the object since the upload was begun.
+    await instructions?.prepare();
+    await instructions?.publish(input);
+  }
+  const index = again ? undefined : multipart.segmentIndex();
   let output: CompleteMultipartUploadCommandOutput;
   try {
     if (index !== undefined) await indexFile?.publish(index, input);
@@ -166,6 +170,7 @@ async function complete(
     const storedLength = parts.reduce((sum, { length }) => sum + length, 0);
     const there = await findWritten(client.plain, keyed as UploadParams, { identity, storedLength, crc32 });
     if (there === undefined) {
+      if (again) throw error;
       await indexFile?.withdraw();
       await instructions?.rollBack();
       throw error;
