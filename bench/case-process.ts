@@ -3,6 +3,7 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import type { CaseSpec, World } from './case-spec.ts';
+import { isLeaving, type Undoing, undoing } from './leaving.ts';
 import type { Measured } from './measurement.ts';
 
 export type CaseOrder =
@@ -38,9 +39,11 @@ export class CaseProcess {
   readonly #name: string;
   readonly #exit: Promise<unknown>;
   readonly #timer: NodeJS.Timeout;
+  readonly #undoing: Undoing;
 
   constructor(spec: CaseSpec, world: World, options: CaseProcessOptions & { objectLength: number; verify: boolean }) {
     const { caFile, profile, objectLength, verify } = options;
+    if (isLeaving()) throw new Error(`${spec.name} is not begun: the program is ending`);
     const profiling =
       profile === undefined
         ? []
@@ -52,6 +55,10 @@ export class CaseProcess {
       env: { ...process.env, ...(caFile !== undefined && { NODE_EXTRA_CA_CERTS: caFile }) },
     });
     this.#exit = once(this.#child, 'exit');
+    this.#undoing = undoing(async () => {
+      this.#child.kill('SIGKILL');
+      await this.#exit;
+    });
     this.#timer = setTimeout(() => this.#child.kill('SIGKILL'), timeLimit);
     this.#send({ type: 'prepare', spec, world, objectLength, verify });
   }
@@ -76,6 +83,7 @@ export class CaseProcess {
     if (failed) this.#child.kill('SIGKILL');
     await this.#exit;
     clearTimeout(this.#timer);
+    this.#undoing.forget();
   }
 
   #send(order: CaseOrder): void {

@@ -19,6 +19,10 @@ process.on('message', (order: CaseOrder) => {
   wake?.();
 });
 
+/** Without the harness there is nobody to work for. */
+const abandoned = (): void => process.exit(1);
+process.once('disconnect', abandoned);
+
 async function nextOrder<T extends CaseOrder['type']>(type: T): Promise<Extract<CaseOrder, { type: T }>> {
   while (orders.length === 0) {
     await new Promise<void>((resolve) => {
@@ -51,7 +55,8 @@ try {
   await tell({ type: 'failed', message: error instanceof Error ? (error.stack ?? error.message) : String(error) });
 } finally {
   await runner?.close();
-  process.disconnect?.();
+  process.off('disconnect', abandoned);
+  if (process.connected) process.disconnect();
 }
 
 /** Only what the case needs is loaded: the SDK is none of a cipher loop's memory. */

@@ -1,9 +1,11 @@
 /** `npm run bench`: see docs/bench.md, or `npm run bench -- --help`. */
-import { writeFileSync } from 'node:fs';
+import { closeSync, openSync, writeFileSync } from 'node:fs';
 import { availableParallelism, loadavg } from 'node:os';
+import { SealpipeError } from '../src/index.ts';
 import { budgetScenarios, runBudgets } from './budgets/run-budgets.ts';
 import type { CaseSpec } from './case-spec.ts';
 import { catalogue } from './catalogue.ts';
+import { isLeaving, leave } from './leaving.ts';
 import { microCases, runMicro } from './micro/run-micro.ts';
 import { type BenchOptions, help, parseOptions, UsageError } from './options.ts';
 import { packageVersion } from './project.ts';
@@ -12,8 +14,13 @@ import { reportPage } from './report/page.ts';
 import { reportTable } from './report/table.ts';
 import { runSession } from './session.ts';
 
-// Exits in an orderly way, so that files are removed; the processes that were started end with their channel to this one.
-for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(130));
+// Exits in an orderly way, so that files are removed; the processes that were started end with their channel to this one. A second
+// signal leaves at once.
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
+  process.on(signal, () => {
+    if (isLeaving()) process.exit(130);
+    void leave((line) => console.error(line)).finally(() => process.exit(130));
+  });
 process.exitCode = await main();
 
 async function main(): Promise<number> {
@@ -25,13 +32,20 @@ async function main(): Promise<number> {
     }
     return await bench(options);
   } catch (error) {
+    if (isLeaving()) return 130;
     if (error instanceof UsageError) {
       console.error(`bench: ${error.message} (--help shows the options)`);
       return 2;
     }
-    console.error(error);
+    console.error(`bench: ${error instanceof Error ? `${error.name}: ${error.message}` : String(error)}`);
+    // What S3 or KMS refused is said by its name and sentence; anything else is a mistake of this program, and takes its stack.
+    if (!isServiceFailure(error)) console.error(error);
     return 1;
   }
+}
+
+function isServiceFailure(error: unknown): boolean {
+  return error instanceof SealpipeError || (typeof error === 'object' && error !== null && '$metadata' in error);
 }
 
 async function bench(options: BenchOptions): Promise<number> {
@@ -45,8 +59,16 @@ async function bench(options: BenchOptions): Promise<number> {
   }
   if (specs.length + scenarios.length + micro.length === 0)
     throw new UsageError(`no case is named like ${options.only.join(' or ')}: --list shows the names`);
+  for (const [option, file] of [
+    ['--json', options.json],
+    ['--html', options.html],
+  ] as const)
+    assertWritable(option, file);
   warnIfBusy();
-  const log = (line: string): void => console.error(line);
+  const log = (line: string): void => {
+    // What ends because it was interrupted has not failed.
+    if (!isLeaving()) console.error(line);
+  };
   const { cases, failures } = await runSession(specs, { options, log });
   const budgets = await runBudgets(scenarios, { options, log });
   const single = await runMicro(micro, { time: options.microTime, log });
@@ -68,6 +90,16 @@ async function bench(options: BenchOptions): Promise<number> {
   if (options.json !== undefined) writeFileSync(options.json, `${JSON.stringify(report, undefined, 2)}\n`);
   if (options.html !== undefined) writeFileSync(options.html, reportPage(report));
   return report.failures.length === 0 ? 0 : 1;
+}
+
+/** That the figures have somewhere to go: found out afterwards, an hour of them would be lost. */
+function assertWritable(option: string, file: string | undefined): void {
+  if (file === undefined) return;
+  try {
+    closeSync(openSync(file, 'a'));
+  } catch (error) {
+    throw new UsageError(`${option} ${JSON.stringify(file)} cannot be written: ${(error as Error).message}`);
+  }
 }
 
 /** The cases that were asked for, and those that they are compared with. */

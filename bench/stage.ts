@@ -13,6 +13,7 @@ import { keyringOf, tunedClient } from './cases/clients.ts';
 import { GeneratedSource } from './cases/generated-source.ts';
 import { servedNaiveKey } from './cases/naive-gcm.ts';
 import { smallCopies, smallLength } from './cases/small-objects.ts';
+import { isLeaving } from './leaving.ts';
 import { sourceContent, storedContent } from './repeated-content.ts';
 import type { SinkControl } from './sink/sink-control.ts';
 
@@ -75,6 +76,7 @@ export async function stageObjects(
   const digests: Record<string, string> = {};
   const verified = new Set([...specs.map(({ warmUp }) => warmUp), smallLength]);
   for (const need of servedNeeds(specs, objectLength)) {
+    if (isLeaving()) throw new Error('the program is ending');
     const key = servedKey(world, need.kind, need.length);
     const { tail, metadata, contentKey } = await served(need, world);
     await store(need, { key, tail, metadata }, place);

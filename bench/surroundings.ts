@@ -2,10 +2,18 @@
 import { randomBytes } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { CreateBucketCommand, DeleteObjectsCommand, ListObjectsV2Command, S3Client } from '@aws-sdk/client-s3';
+import {
+  AbortMultipartUploadCommand,
+  CreateBucketCommand,
+  DeleteObjectsCommand,
+  ListMultipartUploadsCommand,
+  ListObjectsV2Command,
+  S3Client,
+} from '@aws-sdk/client-s3';
 import { type LocalEndpoint, startLocalEndpoint } from '../src/local/index.ts';
 import type { CaseSpec, World } from './case-spec.ts';
 import { tunedClient } from './cases/clients.ts';
+import { type Undoing, undoing } from './leaving.ts';
 import type { BenchOptions } from './options.ts';
 import { SinkControl } from './sink/sink-control.ts';
 import { type SinkProcess, startOwnSink, startSinkCommand } from './sink/sink-process.ts';
@@ -37,6 +45,14 @@ export async function openSink(
   { tls, options, folder, objectLength }: StagePlan & { readonly tls: boolean },
 ): Promise<Surroundings> {
   const server = await startServer(options, tls);
+  let removal: Undoing | undefined;
+  const close = async (): Promise<void> => {
+    try {
+      await removal?.now();
+    } finally {
+      await server.close();
+    }
+  };
   try {
     const caFile = server.ca === undefined ? undefined : writeCa(folder, 'sink-ca.pem', server.ca);
     const found = new SinkControl(server.endpoint, server.ca);
@@ -54,16 +70,15 @@ export async function openSink(
       folder,
       digests: {},
     };
-    const close = async (): Promise<void> => {
-      if (control === undefined) await removeObjects(world);
-      await server.close();
-    };
+    // Nothing is kept where there is a sink's control interface.
+    if (control === undefined) removal = undoing(() => removeObjects(world));
     // The cases' processes trust the authority as a whole; this one has to be told with each client.
     const trusting = { ...world, ...(server.ca !== undefined && { ca: server.ca }) };
     const digests = await stageObjects(specs, { world: trusting, control, objectLength });
     return { world: { ...world, digests }, control, caFile, close };
   } catch (error) {
-    await server.close();
+    // What it failed with says more than that it could not be undone either.
+    await close().catch(() => undefined);
     throw error;
   }
 }
@@ -87,10 +102,18 @@ export async function removeObjects(world: World): Promise<void> {
           await client.send(new DeleteObjectsCommand({ Bucket, Delete: { Objects, Quiet: true } }));
         again = IsTruncated;
       }
+      await abortUploads(client, { Bucket, Prefix });
     }
   } finally {
     client.destroy();
   }
+}
+
+/** Of what was ended in the middle. Up to 1 000, which is more than can have been begun. */
+async function abortUploads(client: S3Client, place: { Bucket: string; Prefix: string }): Promise<void> {
+  const { Uploads = [] } = await client.send(new ListMultipartUploadsCommand(place));
+  for (const { Key, UploadId } of Uploads)
+    await client.send(new AbortMultipartUploadCommand({ Bucket: place.Bucket, Key, UploadId }));
 }
 
 function startServer({ endpointUrl, sinkCommand }: BenchOptions, tls: boolean): Promise<SinkProcess> {

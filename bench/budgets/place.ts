@@ -6,6 +6,7 @@ import { EncryptedS3, type EncryptedS3Options, type Keyring } from '../../src/in
 import { startLocalEndpoint } from '../../src/local/index.ts';
 import type { World } from '../case-spec.ts';
 import { keyringOf, plainClient } from '../cases/clients.ts';
+import { undoing } from '../leaving.ts';
 import type { BenchOptions } from '../options.ts';
 import { removeObjects } from '../surroundings.ts';
 import type { RequestCounts } from './budget-spec.ts';
@@ -99,7 +100,8 @@ export async function openBudgetPlace(
       kmsKeyId: options.kmsKey,
       region: process.env['AWS_REGION'] ?? 'us-east-1',
     };
-    return new BudgetPlace(world, { counter: new ClientTally(), close: () => removeObjects(world) });
+    const removal = undoing(() => removeObjects(world));
+    return new BudgetPlace(world, { counter: new ClientTally(), close: () => removal.now() });
   }
   const local = await startLocalEndpoint({ etags: 'random', hashBodies: false });
   const { endpoint, region, credentials } = local;

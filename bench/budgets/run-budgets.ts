@@ -1,5 +1,6 @@
 /** The request budgets, as the harness sees them. */
 import { performance } from 'node:perf_hooks';
+import { isLeaving } from '../leaving.ts';
 import type { BenchOptions } from '../options.ts';
 import type { BudgetFigures } from '../report/figures.ts';
 import type { BudgetScenario, RequestBudget, RequestCounts } from './budget-spec.ts';
@@ -30,6 +31,7 @@ export async function runBudgets(
   const place = await openBudgetPlace(options);
   try {
     for (const { name, title, budget, other, prepare, run } of scenarios) {
+      if (isLeaving()) break;
       const began = performance.now();
       try {
         await prepare(place);

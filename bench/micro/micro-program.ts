@@ -13,8 +13,14 @@ export interface MicroOrder {
 
 export type MicroMessage = { readonly figures: MicroFigures } | { readonly failed: string; readonly message: string };
 
+/** Without the harness there is nobody to measure for. */
+const abandoned = (): void => process.exit(1);
+process.once('disconnect', abandoned);
 process.once('message', (order: MicroOrder) => {
-  void runAll(order).finally(() => process.disconnect());
+  void runAll(order).finally(() => {
+    process.off('disconnect', abandoned);
+    if (process.connected) process.disconnect();
+  });
 });
 
 async function runAll({ names, time }: MicroOrder): Promise<void> {
