@@ -68,6 +68,13 @@ test('what cannot be uploaded is refused before the upload is begun', () => {
   const upload = (options: unknown) => () => s3.upload({ Bucket, Key: 'k', Body: 'x' }, wrong(options));
   assert.throws(upload({ storage: 'header' }), /storage is "header"/);
   assert.throws(upload({ tags: 'a=b' }), /tags is no list/);
+  for (const workers of [-1, 1.5, 65, '2'])
+    assert.throws(upload({ workers }), {
+      name: 'RangeError',
+      message: /^workers is .*, expected an integer from 0 to 64$/,
+    });
+  for (const journal of ['', 5, null])
+    assert.throws(upload({ journal }), { name: 'TypeError', message: /^journal is (empty|no string)/ });
 });
 
 test('an operation without a bucket, a key or a path sends nothing', async () => {

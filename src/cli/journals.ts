@@ -17,6 +17,8 @@ export function checkJournalOptions(files: readonly string[], options: JournalOp
   const { journal, journalDir, recursive, clientSide } = options;
   if (journal === undefined && journalDir === undefined) return;
   const flag = journal === undefined ? '--journal-dir' : '--journal';
+  if ((journal ?? journalDir) === '')
+    throw new UsageError(`${flag} is empty: name a ${journal === undefined ? 'folder' : 'file'}`);
   if (journal !== undefined && journalDir !== undefined)
     throw new UsageError('--journal is for one file, --journal-dir for several: give one of the two');
   if (files.includes('-')) throw new UsageError(`${flag} goes with files: stdin cannot be read again after a crash`);

@@ -13,7 +13,7 @@ import { assertPartSize, defaultPartSize } from './part-sizes.ts';
 import { runUploadAttempt, type UploadJob, type UploadObserver } from './upload-attempt.ts';
 import { assertUploadBody, isRestartable, type UploadBody } from './upload-body.ts';
 import type { UploadParams } from './upload-requests.ts';
-import { defaultWorkerCount } from './workers/worker-pool.ts';
+import { assertWorkerCount, defaultWorkerCount } from './workers/worker-pool.ts';
 
 /** What to upload, and where: the parameters of PutObject, with more kinds of body. */
 export type EncryptedUploadParams = UploadParams & { Body: UploadBody };
@@ -24,12 +24,15 @@ export interface UploadOptions {
   readonly partSize?: number | undefined;
   /** Parts in flight at the same time. Default 4. Memory is at most (queueSize + 1) × part size. */
   readonly queueSize?: number | undefined;
-  /** Worker threads that encrypt, of the pool that all uploads of the process share. Default: one a core. 0: the calling thread. */
+  /**
+   * Worker threads that encrypt, of the pool that all uploads and downloads of the process share; up to 64. Default: one a core, at most
+   * 8. 0: the calling thread.
+   */
   readonly workers?: number | undefined;
   /**
    * How parts are sent. `client`: through the S3Client, on the calling thread. `workers`: signed as the S3Client signs the first, sent
    * by the worker that made them, which is faster. Default `auto`: the latter, unless the client has a request handler, an agent or
-   * middleware of its own, which would then not see the parts.
+   * middleware of its own, which would then not see the parts; and single PUTs leave without the client where docs/uploading.md says so.
    */
   readonly transport?: 'auto' | 'client' | 'workers' | undefined;
   /** Sends of each part, the first included, all with the same bytes. Default 5. */
@@ -59,7 +62,9 @@ export interface UploadOptions {
   readonly leavePartsOnError?: boolean | undefined;
   /** Tags of the object. */
   readonly tags?: readonly { readonly Key: string; readonly Value: string }[] | undefined;
+  /** As lib-storage has it; it does what `signal` does. */
   readonly abortController?: AbortController | undefined;
+  /** Aborts the upload; `done()` rejects with ERR_SEALPIPE_ABORTED when nothing is left of it, or a journal keeps what is stored. */
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -78,8 +83,11 @@ export interface UploadResult {
   readonly key: string;
   readonly etag: string;
   readonly versionId: string | undefined;
+  /** Bytes that were given. */
   readonly plaintextSize: number;
+  /** Bytes in S3: 16 more, the tag, where they are encrypted here. */
   readonly storedSize: number;
+  /** 1 for an object that was one PUT. */
   readonly parts: number;
   /** Sends beyond the first, of all parts together. */
   readonly retries: number;
@@ -91,14 +99,19 @@ export interface UploadResult {
 
 /** As lib-storage reports it; bytes are of the plaintext. */
 export interface UploadProgress {
+  /** Stored so far. */
   readonly loaded: number;
+  /** Undefined where the length is not known. */
   readonly total: number | undefined;
+  /** Number of the part that was stored just now, from 1. */
   readonly part: number;
   readonly Bucket: string;
   readonly Key: string;
 }
 
+/** The events of an upload, each with one argument. */
 export interface UploadEvents {
+  /** A part has been stored. A restart counts anew. */
   httpUploadProgress: [UploadProgress];
   /** A request is about to be sent again; `part` is undefined for those that carry none. */
   partRetry: [{ part: number | undefined; attempt: number; error: unknown }];
@@ -146,7 +159,8 @@ export class EncryptedUpload extends EventEmitter<UploadEvents> {
     assertPartSize(options.partSize ?? defaultPartSize);
     assertCount('queueSize', options.queueSize ?? 4, 1);
     assertCount('partAttempts', options.partAttempts ?? 5, 1);
-    assertCount('workers', options.workers ?? 1, 0);
+    assertWorkerCount(options.workers ?? 1);
+    assertJournalPath(options.journal);
     if (!['auto', 'client', 'workers', undefined].includes(options.transport)) {
       throw new TypeError(`transport is ${JSON.stringify(options.transport)}, expected 'auto', 'client' or 'workers'`);
     }
@@ -350,6 +364,16 @@ function assertKeyLength(key: string, suffix: string): void {
 function assertCount(name: string, value: number, least: number): void {
   if (!Number.isSafeInteger(value) || value < least)
     throw new RangeError(`${name} is ${value}, expected a whole number from ${least} on`);
+}
+
+/** Refused here, the journal is not taken for a file that cannot be written when KMS has been asked already. */
+function assertJournalPath(journal: string | undefined): void {
+  if (journal === undefined || (typeof journal === 'string' && journal !== '')) return;
+  throw new TypeError(
+    journal === ''
+      ? 'journal is empty: expected the path of a file'
+      : 'journal is no string: expected the path of a file',
+  );
 }
 
 function isList(value: unknown): boolean {

@@ -3,6 +3,7 @@ import { defaultInstructionSuffix } from '../format/envelope.ts';
 import { committingSuite } from '../format/suites.ts';
 import { EncryptedUpload, type EncryptedUploadParams, type UploadOptions } from './encrypted-upload.ts';
 
+/** What to upload without client-side encryption, and how. */
 export interface PlaintextUploadOptions
   extends Omit<UploadOptions, 'encryptionContext' | 'materialsDescription' | 'storage' | 'journal' | 'segmentIndex'> {
   readonly client: S3Client;

@@ -1,4 +1,4 @@
-import { defaultWorkerCount } from '../multipart/workers/worker-pool.ts';
+import { assertWorkerCount, defaultWorkerCount } from '../multipart/workers/worker-pool.ts';
 import type { AnsweredObject } from './answered-object.ts';
 import { defaultIdleTimeout } from './broken-off.ts';
 import type { GetOptions } from './get-object.ts';
@@ -20,9 +20,7 @@ export function checkParallelOptions({ concurrency = 1, partSize, workers, trans
     throw new RangeError(`concurrency is ${String(concurrency)}, expected an integer from 1 to ${mostConnections}`);
   }
   if (partSize !== undefined) checkPartSize(partSize);
-  if (workers !== undefined && (!Number.isInteger(workers) || workers < 0 || workers > 64)) {
-    throw new RangeError(`workers is ${String(workers)}, expected an integer from 0 to 64`);
-  }
+  if (workers !== undefined) assertWorkerCount(workers);
   if (transport !== undefined && !['auto', 'client', 'workers'].includes(transport)) {
     throw new TypeError(`transport is ${JSON.stringify(transport)}, expected 'auto', 'client' or 'workers'`);
   }

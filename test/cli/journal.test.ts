@@ -123,6 +123,8 @@ describe('put with a journal', { concurrency: 2 }, () => {
     for (const [command, expected] of [
       [['put', '-', `s3://${bucket}/x`, '--journal', 'j', ...kms], /stdin cannot be read again/],
       [['put', file, file, `s3://${bucket}/x/`, '--journal', 'j', ...kms], /--journal-dir/],
+      [['put', file, `s3://${bucket}/x`, '--journal', '', ...kms], /--journal is empty: name a file/],
+      [['put', file, `s3://${bucket}/x`, '--journal-dir', '', ...kms], /--journal-dir is empty: name a folder/],
       [['put', file, `s3://${bucket}/x`, '--journal', 'j', '--journal-dir', 'd', ...kms], /one of the two/],
       [
         ['put', file, `s3://${bucket}/x`, '--journal', 'j', '--client-side', 'none', '--sse', 'SSE-S3', ...line.here],

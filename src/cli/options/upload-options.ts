@@ -38,7 +38,7 @@ export function addUploadOptions(command: Command): Command {
   );
   add(
     '--workers <n>',
-    'threads that encrypt; 0: none but the main one (default: one a core)',
+    'threads that encrypt, up to 64; 0: none but the main one (default: one a core, at most 8)',
     parseCount('--workers', 0),
   );
   add(

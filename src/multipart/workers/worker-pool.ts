@@ -20,6 +20,15 @@ export function defaultWorkerCount(): number {
   return Math.min(availableParallelism(), 8);
 }
 
+/** More threads than this only take memory from each other: a process was seen to end for the lack of it. */
+const mostWorkers = 64;
+
+/** @throws RangeError */
+export function assertWorkerCount(workers: number): void {
+  if (!Number.isInteger(workers) || workers < 0 || workers > mostWorkers)
+    throw new RangeError(`workers is ${String(workers)}, expected an integer from 0 to ${mostWorkers}`);
+}
+
 /** Milliseconds without work after which a worker is let go. */
 const idleLimit = 30_000;
 
