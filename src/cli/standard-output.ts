@@ -8,7 +8,7 @@ import { printable } from './printable.ts';
 export class OutputClosed extends Error {}
 
 /** Whether an error says that the reader of a pipe went away. */
-export function isBrokenPipe(error: unknown): boolean {
+function isBrokenPipe(error: unknown): boolean {
   const { code } = (typeof error === 'object' && error !== null ? error : {}) as { code?: unknown };
   return code === 'EPIPE' || code === 'ERR_STREAM_DESTROYED';
 }

@@ -35,9 +35,10 @@ export const getCommand: CommandFactory = defineCommand<GetCommandOptions>({
   most: 2,
   schema: 'get',
   addOptions: (command) => {
+    // First, as in the help of `put`: it is what the command does.
+    addParallelOptions(command);
     addReadingOptions(command);
     addRangeOptions(command);
-    addParallelOptions(command);
     addProgressOption(command);
     addJsonOptions(command, 'one document: bucket, key, bytes, seconds, parts, retries, kmsCalls, …');
   },
@@ -115,7 +116,7 @@ function addParallelOptions(command: Command): void {
   add('--part-size <size>', 'bytes of a range under --concurrency (default: an even share)', parseByteSize);
   add(
     '--workers <n>',
-    'threads that decrypt large objects; 0: none but the main one (default: one a core)',
+    'threads that decrypt large objects; up to 64; 0: none but the main one (default: one a core, at most 8)',
     parseCount('--workers', 0),
   );
 }

@@ -18,10 +18,11 @@ export interface ServerSideOptions extends CustomerKeyOptions {
 
 const group = 'Encryption by S3 itself, beside or (--client-side none) in the place of ours:';
 
-export function addCustomerKeyOption(command: Command): Command {
+/** @param heading under which help shows it; by default that of reading, where S3 can be told nothing else */
+export function addCustomerKeyOption(command: Command, heading = 'Encryption by S3 itself:'): Command {
   return command.addOption(
     new Option('--sse-c-key-file <file>', 'the key of SSE-C objects: 32 bytes raw, in hex or in base64').helpGroup(
-      group,
+      heading,
     ),
   );
 }
@@ -39,7 +40,7 @@ export function addServerSideOptions(command: Command): Command {
         .argParser(collectPair('--sse-context'))
         .helpGroup(group),
     );
-  addCustomerKeyOption(command);
+  addCustomerKeyOption(command, group);
   return command.addOption(
     new Option('--client-side <none>', 'none: do not encrypt here, S3 sees the plaintext; needs --sse')
       .choices(['none'])
