@@ -13,7 +13,7 @@ import { secretBytes } from './secret-memory.ts';
 export type FieldElement = Int32Array;
 
 /** Bytes of an element. */
-export const elementLength = 16;
+const elementLength = 16;
 
 /** Zero. In memory that the garbage collector does not move: most elements are secret. */
 export function newElement(): FieldElement {

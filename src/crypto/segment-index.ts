@@ -16,8 +16,8 @@ import { entryLength, entryTypes, gmac, type IndexKey } from './segment-index-ma
 export const trailerLength = 64;
 
 /** Segment sizes, in bytes: powers of two. */
-export const minSegmentSize: number = 4 * 1024;
-export const maxSegmentSize: number = 1024 * 1024;
+const minSegmentSize: number = 4 * 1024;
+const maxSegmentSize: number = 1024 * 1024;
 export const defaultSegmentSize: number = 64 * 1024;
 
 /** Every segment size that there is, smallest first. */

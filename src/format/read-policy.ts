@@ -16,7 +16,7 @@ export const commitmentPolicies: readonly CommitmentPolicy[] = [
   'REQUIRE_ENCRYPT_REQUIRE_DECRYPT',
 ];
 
-export const defaultCommitmentPolicy: CommitmentPolicy = 'REQUIRE_ENCRYPT_REQUIRE_DECRYPT';
+const defaultCommitmentPolicy: CommitmentPolicy = 'REQUIRE_ENCRYPT_REQUIRE_DECRYPT';
 
 /** Which objects a reader opens. Everything weaker than the format's current version is off until asked for, each on its own. */
 export interface ReadPolicy {

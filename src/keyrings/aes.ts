@@ -7,6 +7,7 @@ import { dataKeyLength } from '../format/suites.ts';
 import { type AdditionalKey, additionalKey, rawDescription, rawUnwrapFailure } from './additional-keys.ts';
 import type { EncryptionMaterials, GenerateDataKeyRequest, Keyring, UnwrapDataKeyRequest } from './keyring.ts';
 
+/** The key of an AES keyring. */
 export interface AesKeyringOptions {
   /** 16, 24 or 32 bytes. Without it the keyring only decrypts, with the `additional` keys. */
   readonly key?: KeyObject | Uint8Array | undefined;

@@ -8,6 +8,7 @@ import { secretCopy } from '../crypto/secret-memory.ts';
 import type { StringMap } from '../format/string-map.ts';
 import type { EncryptionMaterials, GenerateDataKeyRequest, Keyring, UnwrapDataKeyRequest } from './keyring.ts';
 
+/** How long unwrapped keys are kept: whichever limit is met first. */
 export interface CachingKeyringOptions {
   /** A key is forgotten this many milliseconds after it was unwrapped. */
   readonly maxAgeMs: number;

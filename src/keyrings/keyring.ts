@@ -42,6 +42,7 @@ export interface UnwrapDataKeyRequest {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** Who wraps and unwraps data keys. One of your own needs these two methods and no more. */
 export interface Keyring {
   /**
    * Makes a data key that encrypts one object.

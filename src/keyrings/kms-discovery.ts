@@ -15,7 +15,9 @@ import {
 } from './kms.ts';
 import { kmsFailure } from './kms-failure.ts';
 
+/** Whose keys a discovery keyring trusts, and how KMS is asked. */
 export interface KmsDiscoveryKeyringOptions {
+  /** It is not changed, and not destroyed. */
   readonly client: KMSClient;
   /** AWS account ids (12 digits) whose keys are trusted; at least one. Without it anybody's key would make content "authenticated". */
   readonly accounts: readonly string[];

@@ -10,10 +10,13 @@ import { answerTimeout, withDeadline } from '../retry/send-deadline.ts';
 import type { EncryptionMaterials, GenerateDataKeyRequest, Keyring, UnwrapDataKeyRequest } from './keyring.ts';
 import { kmsFailure } from './kms-failure.ts';
 
+/** The key of a KMS keyring, and how KMS is asked. */
 export interface KmsKeyringOptions {
   /** Key id, key ARN, alias name (`alias/…`) or alias ARN. Sent with Decrypt too, so that KMS refuses any other key. */
   readonly keyId: string;
+  /** It is not changed, and not destroyed. */
   readonly client: KMSClient;
+  /** Sent with each call. Default: none. */
   readonly grantTokens?: readonly string[] | undefined;
   /** Milliseconds until a call that KMS does not answer is given up, the client's own repeats included. Default 60 000. */
   readonly timeout?: number | undefined;

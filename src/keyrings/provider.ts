@@ -14,6 +14,7 @@ export interface ProviderRequest {
   readonly signal: AbortSignal | undefined;
 }
 
+/** Returns the keyring of one object. */
 export type KeyringProvider = (request: ProviderRequest) => Keyring | Promise<Keyring>;
 
 /**

@@ -19,6 +19,7 @@ import { removeOaepSha256Mgf1Sha1Padding, removePkcs1Padding } from './rsa-legac
 /** A key as PEM text, PEM or DER bytes (SPKI, PKCS#8), or a KeyObject. */
 export type RsaKeyInput = KeyObject | string | Uint8Array;
 
+/** The keys of an RSA keyring: at least one of the two halves, or `additional`. */
 export interface RsaKeyringOptions {
   /** Encrypts. Derived from the private key when left out. From 2 048 bits. */
   readonly publicKey?: RsaKeyInput | undefined;

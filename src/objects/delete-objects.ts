@@ -16,6 +16,7 @@ import { assertAddress, type ObjectSetting } from './object-setting.ts';
 import { findSegmentIndex } from './segment-index-file.ts';
 import { indexedObjectKey, segmentIndexKey } from './segment-index-key.ts';
 
+/** Which object to delete. With a VersionId only that version, and no companions. */
 export type DeleteParams = Pick<
   DeleteObjectCommandInput,
   'VersionId' | 'MFA' | 'RequestPayer' | 'BypassGovernanceRetention' | 'ExpectedBucketOwner' | 'IfMatch'
@@ -24,16 +25,19 @@ export type DeleteParams = Pick<
   Key: string;
 };
 
+/** Which objects of a bucket to delete, any number of them. */
 export type DeleteManyParams = Omit<DeleteParams, 'Key' | 'VersionId' | 'IfMatch'> & {
   readonly Keys: readonly string[];
 };
 
+/** How objects are deleted. */
 export interface DeleteOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
 /** What a deletion removed. */
 export interface DeleteResult {
+  /** Keys, companions included. S3 does not say which of them were there. */
   readonly deleted: readonly string[];
   /** The keys among them that were companions. */
   readonly companions: readonly string[];
@@ -159,7 +163,7 @@ export async function findCompanions(
 }
 
 /** The key of an object's instruction file, if there is one: only what is marked as such is taken for one. */
-export async function findInstructionFile(
+async function findInstructionFile(
   client: S3Client,
   {
     Bucket,

@@ -9,11 +9,13 @@ import { ParallelContent, type ParallelOptions } from './parallel-content.ts';
 import { checkParallelOptions, isParallel, parallelOptions } from './parallel-options.ts';
 import { TargetFile } from './target-file.ts';
 
+/** How an object is downloaded. Plaintext that is not authenticated yet lies in the temporary file alone. */
 export interface DownloadOptions extends Omit<GetOptions, 'release' | 'maxBuffered'> {
   /** Told of the plaintext bytes that have arrived so far. */
   readonly onProgress?: ((progress: { readonly loaded: number; readonly total: number }) => void) | undefined;
 }
 
+/** A finished download: all of it was authenticated, unless the policy allowed content that nothing authenticates. */
 export interface DownloadResult extends Omit<GetResult, 'body'> {
   /** Broken connections, and failed ranges, that were asked for again. */
   readonly retries: number;

@@ -29,6 +29,7 @@ export type Authentication =
   | { readonly by: 'index'; readonly verifier: SegmentVerifier }
   | { readonly by: false; readonly because: UnauthenticatedBecause };
 
+/** Why reads of an object are not authenticated. */
 export type UnauthenticatedBecause = 'not asked for' | 'plaintext' | 'cbc' | 'no index' | 'stale index';
 
 /** Content that came with the opening request. */
@@ -69,6 +70,7 @@ export interface PartOptions extends ReadOptions {
   readonly end?: number | undefined;
 }
 
+/** A part of an object that is downloaded to a file. */
 export interface PartDownloadOptions extends PartOptions {
   /** Told of the plaintext bytes that have arrived so far. */
   readonly onProgress?: ((loaded: number) => void) | undefined;

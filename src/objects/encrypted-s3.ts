@@ -34,9 +34,14 @@ import { describeSegmentIndex, type SegmentIndexDescription } from './segment-in
 import { startSegmentIndex } from './segment-index-reader.ts';
 import { getAuthenticated } from './segment-index-stream.ts';
 
+/** Where the objects are, whose keys wrap theirs, and what is accepted on reading. */
 export interface EncryptedS3Options extends ReadPolicy {
-  /** Every request goes through this client; it is not changed, and not destroyed. */
+  /**
+   * Makes the requests, or the examples that they are made after: `transport: 'client'` of a call has all of it go through the client
+   * (docs/uploading.md). It is not changed, and not destroyed.
+   */
   readonly client: S3Client;
+  /** Wraps and unwraps the data keys. */
   readonly keyring: Keyring;
   /** `gcm-commit` writes format V3, `gcm` V2. Default: what the commitment policy asks for, V3. */
   readonly suite?: WritableSuiteName | undefined;

@@ -17,6 +17,7 @@ export type GetParams = ObjectAddress & {
   readonly IfNoneMatch?: string | undefined;
 };
 
+/** How an object is read. */
 export interface GetOptions {
   /** The encryption context that the object was written with. Default: that of the EncryptedS3, else the empty one. */
   readonly encryptionContext?: StringMap | undefined;
@@ -25,23 +26,33 @@ export interface GetOptions {
    * one with a segment index, each segment once it is verified.
    */
   readonly release?: ReleaseRule | undefined;
-  /** Default 64 MiB. */
+  /** Bytes of plaintext that `authenticated` holds in memory; a larger object is the error BUFFER_LIMIT. Default 64 MiB. */
   readonly maxBuffered?: number | undefined;
   /** Milliseconds without an answer, or without a byte while one is waited for, until a connection counts as broken. Default 60 000. */
   readonly idleTimeout?: number | undefined;
   /**
    * Connections that fetch ranges of the object side by side. Default 1: one GET. More are worth it where one connection is slower
-   * than the network; each takes `partSize` of memory.
+   * than the network. At most 256. A stream keeps (concurrency + 2) × `partSize` in memory.
    */
   readonly concurrency?: number | undefined;
-  /** Bytes of a range under `concurrency`; a multiple of 16. Default 8 MiB. */
+  /**
+   * Bytes of a range under `concurrency`: a multiple of 16, from 64 KiB to 1 GiB. Default 8 MiB; of a download to a file an even share,
+   * from 8 to 64 MiB.
+   */
   readonly partSize?: number | undefined;
-  /** Threads that decrypt under `concurrency`. Default: one a core, at most 8; 0 for none. */
+  /**
+   * Threads that decrypt under `concurrency`, and downloads to a file from 64 MiB on in any case; up to 64. Default: one a core, at
+   * most 8. 0: the calling thread.
+   */
   readonly workers?: number | undefined;
-  /** Who fetches ranges: as for uploads. */
+  /**
+   * Who fetches. `client`: the S3Client, on the calling thread. `workers`: under `concurrency` the threads that decrypt. Default `auto`:
+   * the latter for a plain client, and single GETs without it (docs/uploading.md).
+   */
   readonly transport?: 'auto' | 'client' | 'workers' | undefined;
   /** Told of each broken connection, or failed range, that is asked for again. */
   readonly onRetry?: OnRetry | undefined;
+  /** Ends the reading, the stream of plaintext included, with ERR_SEALPIPE_ABORTED. */
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -51,7 +62,9 @@ export interface GetResult {
   readonly body: Readable;
   /** Bytes; the upper bound where not exact (CBC). */
   readonly plaintextSize: number;
+  /** Whether `plaintextSize` is. */
   readonly exact: boolean;
+  /** Bytes in S3. */
   readonly storedSize: number;
   /** Undefined for a plaintext object that the policy allows. */
   readonly envelope: Envelope | undefined;

@@ -32,6 +32,7 @@ export interface HeadResult {
   readonly answer: HeadObjectCommandOutput;
 }
 
+/** How an object is looked at. */
 export interface HeadOptions {
   /**
    * Makes the length of CBC content exact where no claim does: one ranged GET more, and the key. `legacy.unauthenticatedModes`

@@ -11,6 +11,7 @@ import type { ObjectSetting } from './object-setting.ts';
 import { type ObjectKind, type ProbedLength, ProbedLengths } from './probed-lengths.ts';
 import { SegmentIndexFilter } from './segment-index-filter.ts';
 
+/** What to list: the parameters of ListObjectsV2; pages follow by themselves. */
 export type ListParams = Pick<
   ListObjectsV2CommandInput,
   'Prefix' | 'Delimiter' | 'StartAfter' | 'MaxKeys' | 'RequestPayer' | 'ExpectedBucketOwner'
@@ -18,6 +19,7 @@ export type ListParams = Pick<
   Bucket: string;
 };
 
+/** How much is found out of each object. */
 export interface ListOptions {
   /** The caller's promise that all content is GCM: makes the lengths exact at no further request. Default: none. */
   readonly contents?: 'gcm' | undefined;
@@ -88,7 +90,7 @@ export async function* listObjects(
 }
 
 /** As {@link listObjects}, with the common prefixes that a delimiter makes. */
-export async function* listEntries(
+async function* listEntries(
   { client, policy }: Pick<ObjectSetting, 'client' | 'policy'>,
   params: ListParams,
   { contents, companions = false, signal }: ListOptions = {},

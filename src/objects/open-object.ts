@@ -35,8 +35,9 @@ export type OpenParams = ObjectAddress & {
   readonly IfMatch?: string | undefined;
 };
 
+/** How an object is opened and read. */
 export interface OpenOptions {
-  /** Default `required`. */
+  /** Which reads are answered: only those that can be verified, or others, too. Default `required`. */
   readonly authenticate?: AuthenticateRule | undefined;
   /** Bytes at the end of the content that are fetched at once, and kept. Default 64 KiB. An object that fits is verified by its own tag. */
   readonly tail?: number | undefined;
@@ -327,4 +328,4 @@ function assertOpenOptions(options: OpenOptions): void {
 }
 
 /** The rules, for checking options. */
-export const authenticateRules: readonly AuthenticateRule[] = ['required', 'when-possible', 'never'];
+const authenticateRules: readonly AuthenticateRule[] = ['required', 'when-possible', 'never'];

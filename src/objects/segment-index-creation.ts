@@ -34,6 +34,7 @@ export type SegmentIndexParams = Omit<ObjectAddress, 'VersionId'> &
     readonly IfMatch?: string | undefined;
   };
 
+/** How a segment index is made of an object that is there. */
 export interface CreateSegmentIndexOptions {
   /** As in `UploadOptions.segmentIndex`. Default 64 KiB. */
   readonly segmentSize?: number | undefined;

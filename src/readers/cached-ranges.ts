@@ -34,7 +34,9 @@ export interface CachedRangesOptions {
 /** Bytes of one read: Node 20 has no longer buffers. */
 const maxRead = 2 ** 32 - 1;
 
+/** How one range is read. */
 export interface ReadOptions {
+  /** Ends this read; a request that others wait for goes on. */
   readonly signal?: AbortSignal | undefined;
 }
 

@@ -2,6 +2,7 @@
 import { SealpipeError, type SealpipeErrorFields } from '../errors.ts';
 import { describeFailure } from '../service-failure.ts';
 
+/** What was being done when S3 failed it. */
 export interface S3FailureContext {
   /** S3's name of the operation: `GetObject`. */
   readonly operation: string;

@@ -25,6 +25,7 @@ export type ReleaseRule = 'authenticated' | 'delayed';
 /** Default of `maxBuffered`: 64 MiB, as in the Java client's buffered mode. */
 export const defaultMaxBuffered: number = 64 * 1024 * 1024;
 
+/** How a stored object is decrypted. */
 export interface DecryptStreamOptions extends ReadPolicy {
   readonly keyring: Keyring;
   /** The object's user metadata; where its envelope is in an instruction file, that file's entries added. */
@@ -33,7 +34,7 @@ export interface DecryptStreamOptions extends ReadPolicy {
   readonly contentLength?: number | undefined;
   /** The encryption context that the object was written with. None means the empty one. */
   readonly encryptionContext?: StringMap | undefined;
-  /** Default `authenticated`. */
+  /** When plaintext comes out: once all of it is verified, or at once. Default `authenticated`. */
   readonly release?: ReleaseRule | undefined;
   /** Bytes of plaintext held under `authenticated`. Default 64 MiB. */
   readonly maxBuffered?: number | undefined;

@@ -13,10 +13,12 @@ import { assertKeyring } from '../keyrings/provider.ts';
 import { destroyOnAbort } from './destroy-on-abort.ts';
 import { unlessAborted } from './unless-aborted.ts';
 
+/** How one object is encrypted. */
 export interface EncryptStreamOptions {
   readonly keyring: Keyring;
   /** `gcm-commit` writes format V3 (the default), `gcm` format V2. */
   readonly suite?: WritableSuiteName | undefined;
+  /** Has to agree with `suite` where both are given. Default: what the suite asks for. */
   readonly commitmentPolicy?: CommitmentPolicy | undefined;
   /** For KMS keyrings: authenticated beside the data key, stored in the clear, needed again for reading. */
   readonly encryptionContext?: StringMap | undefined;

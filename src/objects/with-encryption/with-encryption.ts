@@ -21,7 +21,9 @@ import { getObject, headObject, listObjects } from './read-commands.ts';
 import { UploadRegistry } from './upload-registry.ts';
 import { copyObject, deleteObject, deleteObjects } from './write-commands.ts';
 
+/** How the client's objects are encrypted, and what it accepts on reading. */
 export interface WithEncryptionOptions extends ReadPolicy {
+  /** Wraps and unwraps the data keys. */
   readonly keyring: Keyring;
   /** `gcm-commit` writes format V3, `gcm` V2. Default: what the commitment policy asks for, V3. */
   readonly suite?: WritableSuiteName | undefined;
@@ -40,7 +42,9 @@ export interface WithEncryptionOptions extends ReadPolicy {
   readonly segmentIndex?: boolean | SegmentIndexOptions | undefined;
   /** As in `EncryptedS3.get`. Default `authenticated`. */
   readonly release?: ReleaseRule | undefined;
+  /** Bytes of plaintext that `authenticated` holds in memory. Default 64 MiB. */
   readonly maxBuffered?: number | undefined;
+  /** Milliseconds without an answer or a byte until a connection counts as broken. Default 60 000. */
   readonly idleTimeout?: number | undefined;
   /** Multipart uploads that may be in progress at the same time; completed ones are forgotten first, then the oldest. Default 1 000. */
   readonly maxUploads?: number | undefined;
