@@ -84,12 +84,20 @@ export function reportTable(report: BenchReport): string {
   return [...tables, environmentLine(report)].join('\n\n');
 }
 
+/** Figures of somebody's S3 must not pass for those of the sink. */
+const places: Record<BenchReport['against'], string> = {
+  sink: '',
+  command: ', at a sink that was given',
+  endpoint: ', at an endpoint that was named',
+};
+
 /** What the figures depend on, and nothing else of the machine. */
-export function environmentLine({ cores, node, openssl, rounds, tls, sealpipe, cases }: BenchReport): string {
+export function environmentLine(report: BenchReport): string {
+  const { cores, node, openssl, rounds, tls, sealpipe, cases, against } = report;
   const medians = rounds === 1 ? 'one round: no medians' : `medians of ${rounds} rounds`;
   // Budgets are counted once, and micro-benchmarks have their own rounds.
   const times = cases.length === 0 ? '' : `${medians}, `;
-  return `sealpipe ${sealpipe}, ${times}${cores} cores, Node ${node}, OpenSSL ${openssl}${tls ? ', all over TLS' : ''}`;
+  return `sealpipe ${sealpipe}, ${times}${cores} cores, Node ${node}, OpenSSL ${openssl}${tls ? ', all over TLS' : ''}${places[against]}`;
 }
 
 function groupTable(cases: readonly CaseFigures[]): Table {

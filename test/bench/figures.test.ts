@@ -77,6 +77,8 @@ test('the table shows figures, ratios, what is possible, and of the machine only
   assert.match(table, /of the possible/);
   assert.match(table, /15 \+ 1 KMS/);
   assert.equal(table.split('\n').at(-1), 'sealpipe 9.9.9, medians of 3 rounds, 2 cores, Node 20.0.0, OpenSSL 3.0.0');
+  const elsewhere = reportTable({ ...madeUpReport(), against: 'endpoint' });
+  assert.match(elsewhere, /OpenSSL 3\.0\.0, at an endpoint that was named$/);
 });
 
 test('a case that moved fewer bytes, or made fewer requests, than it says is found out', () => {
