@@ -175,7 +175,7 @@ function refuseRanges(params: object): void {
     if ((params as Record<string, unknown>)[name] !== undefined) {
       throw new SealpipeError(
         'COMMAND_REFUSED',
-        `${name} was given for reading a whole object: a part of it cannot be authenticated by the object's tag`,
+        `${name} was given for reading a whole object: a part of it cannot be authenticated by the object's tag. Leave it out, or read ranges by EncryptedS3.open`,
       );
     }
   }

@@ -29,7 +29,7 @@ export async function getObject(
   if (input.Range !== undefined) {
     throw new SealpipeError(
       'RANGE_UNAUTHENTICATED',
-      `the range ${input.Range} was asked for: a part of an object cannot be authenticated by the object's tag. Read the whole object`,
+      `the range ${input.Range} was asked for: a part of an object cannot be authenticated by the object's tag. Read the whole object, or open it with EncryptedS3.open, which verifies ranges by a segment index`,
     );
   }
   // Checksums of the store's choosing can cost more than the decryption; the tag proves more.
@@ -106,6 +106,6 @@ function refusePartNumber({ PartNumber }: { PartNumber?: number | undefined }): 
   if (PartNumber === undefined) return;
   throw new SealpipeError(
     'COMMAND_REFUSED',
-    `part number ${PartNumber} was asked for: parts of the stored object are not parts of the plaintext, and cannot be authenticated by themselves`,
+    `part number ${PartNumber} was asked for: parts of the stored object are not parts of the plaintext, and cannot be authenticated by themselves: leave PartNumber out, or open the object with EncryptedS3.open for ranges of it`,
   );
 }
