@@ -3,7 +3,7 @@ import { counted, formatByteSize, formatRate, parseByteSize } from '../byte-size
 import { type CommandFactory, defineCommand } from '../command.ts';
 import { keyKind, missingKey, openKeyring } from '../keyring-options.ts';
 import { addJsonOptions, addProgressOption, addVerboseOption, type CommonOptions } from '../options/common-options.ts';
-import { addLegacyOptions, type ReadFormatOptions, readPolicy } from '../options/format-options.ts';
+import { addReadFormatOptions, type ReadFormatOptions, readPolicy } from '../options/format-options.ts';
 import { addKeyOptions, type KeyOptions } from '../options/key-options.ts';
 import { addPlaceOptions, localFolder, type PlaceOptions } from '../options/place-options.ts';
 import { addCustomerKeyOption, type CustomerKeyOptions, customerKey } from '../options/server-side-options.ts';
@@ -38,7 +38,7 @@ export const indexCommand: CommandFactory = defineCommand<IndexOptions>({
       parseByteSize,
     );
     addKeyOptions(command, { direction: 'decrypt' });
-    addLegacyOptions(command);
+    addReadFormatOptions(command);
     addCustomerKeyOption(command);
     addPlaceOptions(command, { kms: true });
     addProgressOption(command);
