@@ -179,6 +179,57 @@ describe('a server that the process trusts', () => {
   });
 });
 
+describe('a process in which', () => {
+  /** Run before anything else, as with `--import`: `pem` is the authority. */
+  const takenOver = async (program: string, env: Record<string, string> = {}): Promise<Record<string, TlsStep>> => {
+    const source = `import https from 'node:https'; import tls from 'node:tls';
+      const pem = ${JSON.stringify(certificates.ca)};
+      ${program}`;
+    const flags = ['--import', `data:text/javascript,${encodeURIComponent(source)}`];
+    return run({ env, flags, job: { transport: 'auto' } });
+  };
+  const leaveByClient = (steps: Record<string, TlsStep>): void => {
+    for (const [kind, { client, other, direct }] of Object.entries(steps))
+      assert.deepEqual({ client, other, direct }, { client: 'ok', other: 'ok', direct: 0 }, kind);
+    // Create and Complete, six parts, and the key of KMS.
+    assert.equal(steps.parts?.byClient, 2 + 6 + 1);
+  };
+
+  test('requests of https are taken over, for a proxy or a stub, has all of them taken over', async () => {
+    leaveByClient(
+      await takenOver(
+        `const own = https.request;
+         https.request = (options, callback) => own({ ...options, ca: pem, agent: false }, callback);`,
+      ),
+    );
+  });
+
+  test('authorities are put into every connection has them in all of them', async () => {
+    leaveByClient(
+      await takenOver(
+        `const own = tls.createSecureContext;
+         tls.createSecureContext = (options) => {
+           const made = own(options);
+           made.context.addCACert(pem);
+           return made;
+         };`,
+      ),
+    );
+  });
+
+  test('requests of https are watched has what this thread sends watched, and parts by workers', async () => {
+    const steps = await takenOver(
+      `const own = https.request;
+       const request = (...args) => own(...args);
+       https.request = Object.assign(request, { __original: own, __wrapped: true });`,
+      { NODE_EXTRA_CA_CERTS: authority },
+    );
+    for (const [kind, { client, other, direct }] of Object.entries(steps))
+      assert.deepEqual({ client, other, direct }, { client: 'ok', other: 'ok', direct: 0 }, kind);
+    assert.equal(steps.parts?.byClient, 2 + 1);
+  });
+});
+
 describe('a server that the process does not trust', () => {
   const codeOf = (outcome: TlsOutcome): unknown => (outcome as { code?: unknown }).code;
   // What encrypts names it in terms of its own, which are compared with the client's.
