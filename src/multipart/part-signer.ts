@@ -8,6 +8,7 @@
  */
 import type { S3Client } from '@aws-sdk/client-s3';
 import { identityOf, timeOf } from '../requests/client-identity.ts';
+import { isSamePlace, placeOf } from '../requests/client-standing.ts';
 import { isUntouchedClient } from '../requests/plain-client.ts';
 import {
   type CaughtRequest,
@@ -36,6 +37,8 @@ interface PartExample {
   readonly template: RequestTemplate;
   /** Where they go. */
   readonly place: Pick<SignedRequest, 'protocol' | 'hostname' | 'port'>;
+  /** What of the client that follows from. */
+  readonly standing: readonly unknown[];
 }
 
 export class PartSigner {
@@ -57,7 +60,12 @@ export class PartSigner {
     const untouched = isUntouchedClient(this.#client);
     // Those that come together with the first wait for its example: made by the client one after the other, they would take longer.
     if (untouched && this.#example === undefined) await this.#lesson;
-    const identity = untouched && this.#example !== undefined ? await identityOf(this.#client) : undefined;
+    const [identity, standing] =
+      untouched && this.#example !== undefined
+        ? await Promise.all([identityOf(this.#client), placeOf(this.#client)])
+        : [];
+    // Endpoint and region can be functions of the caller's, and an upload can take hours.
+    if (identity !== undefined && !isSamePlace(standing, this.#example?.standing)) this.#example = undefined;
     if (this.#example === undefined || identity === undefined) {
       if (!untouched || this.#example !== undefined || this.#lessons >= maxLessons)
         return signByClient(this.#client, command());
@@ -78,10 +86,10 @@ export class PartSigner {
   }
 
   async #learn(part: PartToSign, caught: CaughtRequest): Promise<void> {
-    const identity = await identityOf(this.#client);
+    const [identity, standing] = await Promise.all([identityOf(this.#client), placeOf(this.#client)]);
     const template = identity && learnTemplate(caught, partsOf(part), identity);
-    if (template !== undefined && partNumberOf(template) === String(part.number))
-      this.#example ??= { template, place: signedRequest(caught) };
+    if (template !== undefined && standing !== undefined && partNumberOf(template) === String(part.number))
+      this.#example ??= { template, place: signedRequest(caught), standing };
   }
 }
 

@@ -11,7 +11,7 @@ import {
 } from '@aws-sdk/client-s3';
 import { type errorCodes, SealpipeError, type SealpipeErrorFields } from '../errors.ts';
 import { isPlainClient } from '../requests/plain-client.ts';
-import { sendPut } from '../requests/put-request.ts';
+import { endsWithError, sendPut } from '../requests/put-request.ts';
 import { retrySends } from '../retry/retry-sends.ts';
 import { s3Failure } from '../retry/s3-failure.ts';
 import { withDeadline } from '../retry/send-deadline.ts';
@@ -268,6 +268,8 @@ function withFields(error: SealpipeError, fields: SealpipeErrorFields): Sealpipe
 /** What a worker was answered, as the SDK would have put it. */
 function partAnswer(answer: RawAnswer): { ETag: string | undefined; ChecksumCRC32: string | undefined } {
   if (answer.status < 200 || answer.status >= 300) throw answerFailure(answer);
+  // The status that the SDK gives it, by which it is sent again.
+  if (endsWithError(answer.body)) throw answerFailure({ ...answer, status: 503 });
   return { ETag: answer.headers.etag, ChecksumCRC32: answer.headers['x-amz-checksum-crc32'] };
 }
 

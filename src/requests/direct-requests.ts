@@ -191,10 +191,11 @@ function newAgent(AgentClass: typeof Agent, { httpAgent, httpsAgent, connectionT
   });
 }
 
-/** What HTTP takes as it is, and every name once. The path without a key is another resource. */
-function arePlain({ headers, objectKey }: RequestParts): boolean {
+/** What HTTP takes as it is, and every name once. The path without a key, or with that of a wrong type, is another resource. */
+function arePlain(parts: RequestParts): boolean {
+  const { headers, objectKey } = parts;
   return (
-    objectKey !== '' &&
+    (!('objectKey' in parts) || (typeof objectKey === 'string' && objectKey !== '')) &&
     headers.every(([name, value]) => /^[\w!#$%&'*+.^`|~-]+$/.test(name) && isPlainValue(value)) &&
     new Set(headers.map(([name]) => name)).size === headers.length
   );

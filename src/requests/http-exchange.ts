@@ -15,7 +15,7 @@ export interface HttpRequest {
 
 export interface HttpAnswer<Body> {
   readonly status: number;
-  /** Names in lower case; a header that came several times is joined by commas. */
+  /** Names in lower case; a header that came several times is as Node has it: joined by commas, or the first. */
   readonly headers: Record<string, string>;
   readonly body: Body;
 }
@@ -145,10 +145,32 @@ function socketError(error: Error): Error {
   return error;
 }
 
+/** Of these Node takes the first where they come twice, https://nodejs.org/api/http.html#messageheaders */
+const single = new Set([
+  'age',
+  'authorization',
+  'content-length',
+  'content-type',
+  'etag',
+  'expires',
+  'from',
+  'host',
+  'if-modified-since',
+  'if-unmodified-since',
+  'last-modified',
+  'location',
+  'max-forwards',
+  'proxy-authorization',
+  'referer',
+  'retry-after',
+  'server',
+  'user-agent',
+]);
+
 function joined(headers: Record<string, string | string[] | undefined>): Record<string, string> {
   for (const name in headers) {
     const value = headers[name];
-    if (Array.isArray(value)) headers[name] = value.join(', ');
+    if (Array.isArray(value)) headers[name] = single.has(name) ? value[0] : value.join(', ');
   }
   return headers as Record<string, string>;
 }

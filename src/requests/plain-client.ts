@@ -1,6 +1,8 @@
 /** Whether a client of the SDK is as the SDK made it, so that its requests can leave without it and nobody would notice. */
-import { Agent as HttpAgent } from 'node:http';
-import { Agent as HttpsAgent } from 'node:https';
+import http, { Agent as HttpAgent } from 'node:http';
+import https, { Agent as HttpsAgent } from 'node:https';
+import net from 'node:net';
+import tls from 'node:tls';
 import { KMSClient } from '@aws-sdk/client-kms';
 import { S3Client } from '@aws-sdk/client-s3';
 
@@ -9,11 +11,12 @@ export type AwsClient = S3Client | KMSClient;
 
 /**
  * Whether requests of this client can leave by other sockets than its own without anybody noticing: no request handler,
- * agent or middleware but the SDK's. A caller who has put in a proxy, a certificate or a middleware gets all requests there.
+ * agent or middleware but the SDK's, and Node's modules as Node has them. A caller who has put in a proxy, a certificate or a
+ * middleware gets all requests there.
  */
 export function isPlainClient(client: AwsClient): boolean {
   const { requestHandler } = client.config as { requestHandler?: Handler };
-  return hasPlainAgents(requestHandler) && hasPlainMiddleware(client);
+  return hasPlainModules({ watched: true }) && hasPlainAgents(requestHandler) && hasPlainMiddleware(client);
 }
 
 /**
@@ -33,7 +36,35 @@ export function isUntouchedClient(client: AwsClient): boolean {
   // Stubbed in place, as tests and instrumentations do.
   if (requestHandler?.handle !== (fresh.config.requestHandler as Handler | undefined)?.handle) return false;
   const { requestTimeout = 0, socketTimeout = 0 } = handlerSettings(requestHandler);
-  return requestTimeout === 0 && socketTimeout === 0 && isPlainClient(client);
+  return requestTimeout === 0 && socketTimeout === 0 && hasPlainModules({ watched: false }) && isPlainClient(client);
+}
+
+type NodeFunction = ((...args: never[]) => unknown) & { readonly __original?: NodeFunction };
+
+/** Node's own, as far as they were looked at. */
+const nodesOwn = new WeakSet<NodeFunction>();
+
+/**
+ * Whether nobody has put anything in the place of what the SDK sends by: a proxy for all requests of the process, authorities
+ * to trust, a stub for tests. Of these a worker, or other sockets, would know nothing.
+ * @param watched whether wrappers that only watch, as OpenTelemetry's are marked to do, are let pass
+ */
+function hasPlainModules({ watched }: { readonly watched: boolean }): boolean {
+  return (
+    isNodesOwn(http.request, /^function request\(.*ClientRequest/s, watched) &&
+    isNodesOwn(https.request, /^function request\(.*ClientRequest/s, watched) &&
+    isNodesOwn(net.connect, /^function connect\(/, watched) &&
+    isNodesOwn(tls.connect, /^function connect\(/, watched) &&
+    isNodesOwn(tls.createSecureContext, /^function createSecureContext\(/, watched)
+  );
+}
+
+function isNodesOwn(found: NodeFunction, source: RegExp, watched: boolean): boolean {
+  if (nodesOwn.has(found)) return true;
+  if (watched && found.__original !== undefined) return isNodesOwn(found.__original, source, watched);
+  if (!source.test(String(found))) return false;
+  nodesOwn.add(found);
+  return true;
 }
 
 /** There the SDK marks each request with the invocation that it is made for, by which endless loops of functions are ended. */

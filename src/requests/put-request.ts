@@ -33,9 +33,16 @@ export async function sendPut(
     kind,
     parts: { objectKey: Key, headers, body: Body },
     command,
-    read: ({ headers: { etag, 'x-amz-version-id': version } }) => ({ ETag: etag, VersionId: version }),
+    read: ({ headers: { etag, 'x-amz-version-id': version }, body }) =>
+      // By its end, as the SDK does, which then names the error.
+      endsWithError(body) ? undefined : { ETag: etag, VersionId: version },
     signal,
   });
+}
+
+/** Whether the body of a success says after all that there was none: its status had left before that was known. */
+export function endsWithError(body: Buffer | string): boolean {
+  return body.toString().endsWith('</Error>');
 }
 
 /** Parameters that each request has its own of. */

@@ -22,7 +22,7 @@ export interface CaughtRequest {
 
 /** What is different in each request of a kind. */
 export interface RequestParts {
-  /** S3's name of the object. Undefined: the path is the same for all. */
+  /** S3's name of the object. Absent, which is not undefined: the path is the same for all. */
   readonly objectKey?: string | undefined;
   /** Names in lower case. */
   readonly headers: readonly Header[];

@@ -117,6 +117,21 @@ describe('the requests of parts', () => {
     assert.match(headers.authorization ?? '', /Credential=AKIASECOND\//);
     assert.equal(rotating.byClient, 1);
   });
+
+  test('go to wherever the client sends by then', async () => {
+    let hostname = 's3.example.com';
+    let region = 'eu-central-1';
+    const endpoint = async () => ({ protocol: 'https:', hostname, path: '/' });
+    const moving = new Signing(newClient({ endpoint, region: async () => region, forcePathStyle: true }));
+    for (let number = 1; number <= 3; number++) await moving.sign(number);
+    assert.equal(moving.byClient, 1);
+    hostname = 's3.example.org';
+    for (let number = 4; number <= 6; number++)
+      assert.deepEqual((await moving.sign(number)).hostname, hostname, `part ${number}`);
+    assert.equal(moving.byClient, 2);
+    region = 'eu-west-1';
+    assert.match((await moving.sign(7)).headers.authorization ?? '', /\/eu-west-1\/s3\//);
+  });
 });
 
 describe('the client makes every request itself', () => {

@@ -121,6 +121,7 @@ for (const [name, options] of Object.entries(engines)) {
       'a lost answer': { loseAnswer: true },
       'a 500': { status: 500 },
       'a 429': { status: 429 },
+      'an error under a status of success': { errorIn200: true },
       'an S3 RequestTimeout': { status: 400, code: 'RequestTimeout' },
       'an early 503, before the body was received': { status: 503, early: true },
       'a stalled connection': { stallRequestAfter: 100_000, stallMs: 6_000 },

@@ -229,6 +229,7 @@ describe('a PUT', () => {
     'whose connection is reset': { resetRequestAfter: 0 },
     'whose answer is lost': { loseAnswer: true },
     'whose condition does not hold': { status: 412, code: 'PreconditionFailed' },
+    'that is told of an error under a status of success': { errorIn200: true },
   })) {
     test(`${what} fails as by the SDK, and is sent once`, async () => {
       const found = await assertSame(

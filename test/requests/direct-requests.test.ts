@@ -241,13 +241,13 @@ describe('requests of a plain client', () => {
     }
   });
 
-  test('do not reach for what the SDK refuses: a key of no characters, a lone surrogate', async () => {
+  test('do not reach for what the SDK refuses: a key of no characters, none at all, a lone surrogate', async () => {
     const client = new S3Client(endpoint.local.s3Config);
     await untilDirect(
       () => put(client),
       () => lastOf(endpoint),
     );
-    for (const Key of ['', '\ud800']) {
+    for (const Key of ['', '\ud800', undefined as never, null as never]) {
       await endpoint.local.requests.settled();
       endpoint.local.requests.clear();
       const [direct, control] = (await Promise.all(

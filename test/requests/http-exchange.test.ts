@@ -49,6 +49,10 @@ const paths: Record<string, Serve> = {
       ['X-Amz-Meta-A', 'two'],
       ['x-amz-meta-raw', Buffer.from('ä').toString('latin1')],
       ['x-amz-meta-__proto__', 'p'],
+      ['etag', '"one"'],
+      ['etag', '"two"'],
+      ['content-type', 'text/one'],
+      ['content-type', 'text/two'],
     ] as never);
     response.end();
   },
@@ -122,7 +126,7 @@ describe('an answer', () => {
       request(`${origin}/headers`, { agent: false }, resolve).end();
     });
     theirs.resume();
-    for (const name of ['x-amz-meta-a', 'x-amz-meta-raw', 'x-amz-meta-__proto__'])
+    for (const name of ['x-amz-meta-a', 'x-amz-meta-raw', 'x-amz-meta-__proto__', 'etag', 'content-type'])
       assert.equal(headers[name], theirs.headers[name], name);
   });
 

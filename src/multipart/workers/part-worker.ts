@@ -1,6 +1,7 @@
 /** The worker thread: seals and sends parts, fetches and opens ranges. Started by {@link WorkerPool} alone. */
-import { parentPort } from 'node:worker_threads';
+import { parentPort, workerData } from 'node:worker_threads';
 import { SealpipeError } from '../../errors.ts';
+import { applyNetworkSettings, type NetworkSettings } from './network-settings.ts';
 import { touchPages } from './page-touch.ts';
 import { PartSealer } from './part-sealer.ts';
 import { sendPart } from './part-sender.ts';
@@ -20,6 +21,8 @@ import type {
 
 const port = parentPort;
 if (port === null) throw new Error('internal error: part-worker is no main program');
+
+applyNetworkSettings(workerData as NetworkSettings);
 
 const sealers = new Map<number, PartSealer>();
 const openers = new Map<number, RangeOpener>();

@@ -2,6 +2,7 @@
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import { type errorCodes, SealpipeError } from '../../errors.ts';
+import { areSameSettings, type NetworkSettings, networkSettings } from './network-settings.ts';
 import type {
   FetchTask,
   FromWorker,
@@ -42,18 +43,23 @@ type Task = SealTask | TouchTask | SendTask | UnsealTask | FetchTask;
 
 /** One thread. It keeps the process alive only while it works. */
 export class PoolWorker {
-  readonly #worker = new Worker(new URL('./part-worker.js', import.meta.url), {
-    name: 'sealpipe',
-    execArgv: [],
-    resourceLimits: { maxYoungGenerationSizeMb },
-  });
+  /** What it connects by. */
+  readonly settings: NetworkSettings;
+  readonly #worker: Worker;
   readonly #pending = new Map<number, { resolve: (value: never) => void; reject: (error: Error) => void }>();
   /** Open, with the keys as they were handed over. */
   readonly #sessions = new Map<number, readonly SharedArrayBuffer[]>();
   #idle: NodeJS.Timeout | undefined;
   #failure: Error | undefined;
 
-  constructor() {
+  constructor(settings: NetworkSettings) {
+    this.settings = settings;
+    this.#worker = new Worker(new URL('./part-worker.js', import.meta.url), {
+      name: 'sealpipe',
+      execArgv: [],
+      resourceLimits: { maxYoungGenerationSizeMb },
+      workerData: settings,
+    });
     this.#worker.unref();
     this.#worker.on('message', (message: FromWorker) => this.#settle(message));
     this.#worker.on('error', (error) => this.#end(error));
@@ -145,10 +151,15 @@ let lastSession = 0;
 export const nextTask = (): number => ++lastTask;
 export const nextSession = (): number => ++lastSession;
 
-/** Up to `count` workers of the pool, started where there are none yet; those with the least to do first. */
+/** Up to `count` workers of the pool, started where there are none yet that connect as the caller does; those with the least to do first. */
 export function takeWorkers(count: number): PoolWorker[] {
-  for (let i = pool.length - 1; i >= 0; i--) if (pool[i]?.dead === true) pool.splice(i, 1);
-  while (pool.length < count) pool.push(new PoolWorker());
+  const settings = networkSettings();
+  for (let i = pool.length - 1; i >= 0; i--) {
+    const worker = pool[i] as PoolWorker;
+    // One with other settings ends by itself when it has nothing left to do.
+    if (worker.dead || !areSameSettings(worker.settings, settings)) pool.splice(i, 1);
+  }
+  while (pool.length < count) pool.push(new PoolWorker(settings));
   return [...pool].sort((a, b) => a.load - b.load).slice(0, count);
 }
 
