@@ -18,7 +18,7 @@ export interface DeadlineOptions {
 }
 
 /**
- * Runs one send with a deadline. A timer and a listener that are both gone when it ends: `AbortSignal.timeout` would leave
+ * Runs one send with a deadline; one that failed is ended, whatever of it is still under way. A timer and a listener that are both gone when it ends: `AbortSignal.timeout` would leave
  * one timer a request behind for the whole deadline.
  * @throws SealpipeError NETWORK, retryable, when the deadline passed
  */
@@ -46,6 +46,8 @@ export async function withDeadline<T>(
   try {
     return await send(controller.signal);
   } catch (cause) {
+    // A refusal can come before the whole body was taken: the rest would go out later, from memory that by then holds something else.
+    controller.abort();
     if (!late) throw cause;
     throw new SealpipeError('NETWORK', `${what} was not answered within ${timeout} ms`, { cause, retryable: true });
   } finally {

@@ -12,10 +12,13 @@ export interface RunningSend {
 export function sendPart(signed: SignedRequest, body: Uint8Array): RunningSend {
   const request = startRequest(signed);
   const answer = new Promise<RawAnswer>((resolve, reject) => {
-    request.once('error', reject);
+    request.on('error', reject);
     request.once('response', (response) => {
       readAnswer(response).then(resolve, reject);
     });
+  }).finally(() => {
+    // Answered before all of it was taken: what is still waiting to go out lies in memory that another part gets next.
+    if (!request.writableFinished) request.destroy();
   });
   request.end(body);
   return { answer, cancel: () => cancelRequest(request) };
