@@ -275,8 +275,13 @@ function changed(path: string, how: string): SealpipeError {
   );
 }
 
+/** A caller's mistake, told from the TypeErrors that sources fail with: fetch's body does when its connection breaks. */
+class NoBytes extends TypeError {}
+
 function sourceFailed(cause: unknown): unknown {
-  if (cause instanceof SealpipeError || cause instanceof TypeError) return cause;
+  if (cause instanceof SealpipeError || cause instanceof NoBytes) return cause;
+  // Node's own word for a web stream that delivers what is no bytes, and for a path that cannot be one.
+  if (cause instanceof TypeError && /^ERR_INVALID_ARG/.test((cause as NodeJS.ErrnoException).code ?? '')) return cause;
   const said = cause instanceof Error ? cause.message : String(cause);
   return new SealpipeError('SOURCE_FAILED', `the source could not be read to its end: ${said}`, { cause });
 }
@@ -284,7 +289,7 @@ function sourceFailed(cause: unknown): unknown {
 function asBytes(chunk: unknown): Uint8Array {
   if (chunk instanceof Uint8Array) return chunk;
   if (typeof chunk === 'string') return Buffer.from(chunk, 'utf8');
-  throw new TypeError(`Body delivered ${chunk === null ? 'null' : typeof chunk}, expected bytes or strings`);
+  throw new NoBytes(`Body delivered ${chunk === null ? 'null' : typeof chunk}, expected bytes or strings`);
 }
 
 function isObject(value: unknown): value is object {

@@ -282,6 +282,26 @@ describe('a source that fails is ERR_SEALPIPE_SOURCE_FAILED with its error as th
     }
   });
 
+  test('also when that is a TypeError, as of a body of fetch whose connection broke', async () => {
+    const terminated = new TypeError('terminated');
+    const failing: Record<string, UploadBody> = {
+      stream: new Readable({ read: () => undefined }).on('error', () => undefined).destroy(terminated),
+      iterable: (async function* () {
+        yield Buffer.alloc(10);
+        throw terminated;
+      })(),
+      web: new ReadableStream<Uint8Array>({ pull: (controller) => controller.error(terminated) }),
+      factory: () => Promise.reject(terminated),
+    };
+    for (const [kind, body] of Object.entries(failing)) {
+      await assert.rejects(
+        contentOf(body),
+        (error: Error) => failure('SOURCE_FAILED', /terminated/)(error) && error.cause === terminated,
+        kind,
+      );
+    }
+  });
+
   test('when a function throws or rejects', async () => {
     for (const body of [
       () => {
