@@ -69,6 +69,14 @@ export class PartBuffers {
   #fitting(buffer: Buffer | undefined, length: number): Buffer {
     if (buffer !== undefined && buffer.length >= length) return buffer;
     if (buffer !== undefined) this.#memory.giveBack(buffer);
-    return this.#memory.take(length);
+    try {
+      return this.#memory.take(length);
+    } catch (cause) {
+      throw new SealpipeError(
+        'BUFFER_LIMIT',
+        `there is no memory for a part of ${length} bytes: choose a smaller partSize, or fewer parts at the same time`,
+        { cause },
+      );
+    }
   }
 }

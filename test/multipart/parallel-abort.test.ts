@@ -35,11 +35,11 @@ async function all(producer: ParallelParts): Promise<PendingPart[]> {
   return parts;
 }
 
-/** What a promise settles with; fails when it does not within a few seconds. */
+/** What a promise settles with; fails when it does not within a minute, which no machine is too busy for. */
 async function outcome<T>(promise: Promise<T>): Promise<T | Error> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error('a part never settled')), 5000);
+    timer = setTimeout(() => reject(new Error('a part never settled')), 60_000);
   });
   const settled = promise.catch((error: unknown) => error as Error);
   return Promise.race([settled, late]).finally(() => clearTimeout(timer));

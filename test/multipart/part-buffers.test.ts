@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { PartBuffers, type PartMemory } from '../../src/multipart/part-buffers.ts';
+import { stockMemory } from '../../src/multipart/workers/shared-memory.ts';
 import { failure } from '../support/failure.ts';
 import { settle } from '../support/stream-ends.ts';
 
@@ -27,6 +28,21 @@ async function isPending(promise: Promise<unknown>): Promise<boolean> {
 }
 
 describe('part buffers', () => {
+  test('that there is no memory for are an error that says what to choose', async () => {
+    const exhausted: PartMemory = {
+      take: (length) => Buffer.from(new SharedArrayBuffer(length)),
+      giveBack: () => undefined,
+    };
+    await assert.rejects(new PartBuffers(1, exhausted).acquire(2 ** 52), (error: Error) => {
+      failure('BUFFER_LIMIT', /smaller partSize/)(error);
+      assert.ok(error.cause instanceof RangeError);
+      return true;
+    });
+    const stock = stockMemory({ count: 2, length: 2 ** 52 }, () => undefined);
+    assert.throws(() => stock.take(2 ** 52), RangeError);
+    stock.close();
+  });
+
   test('are as many as allowed; the next waits until one is given back, and gets that one', async () => {
     const buffers = new PartBuffers(2);
     const first = await buffers.acquire(100);

@@ -54,13 +54,17 @@ export function stockMemory(
   { count, length }: { readonly count: number; readonly length: number },
   touch: (memory: SharedArrayBuffer) => void,
 ): MemoryInStock {
-  const stock = Array.from({ length: count }, () => {
-    const used = takeKept(length);
-    if (used !== undefined) return used;
+  const touched = (): Buffer => {
     const memory = new SharedArrayBuffer(length);
     touch(memory);
     return Buffer.from(memory);
-  });
+  };
+  const stock: Buffer[] = [];
+  try {
+    while (stock.length < count) stock.push(takeKept(length) ?? touched());
+  } catch {
+    // What there is no memory for is missed when it is needed, if ever.
+  }
   return {
     take: (wanted) => (wanted <= length ? stock.shift() : undefined) ?? sharedMemory.take(wanted),
     giveBack: (buffer) => sharedMemory.giveBack(buffer),
