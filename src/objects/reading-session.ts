@@ -19,6 +19,7 @@ import { s3Failure } from '../retry/s3-failure.ts';
 import { withoutResponseChecksum } from '../s3-command.ts';
 import { brokenOff, maxFailuresInRow, type OnRetry } from './broken-off.ts';
 import type { StoredRange } from './range-plan.ts';
+import { changed } from './stored-ranges.ts';
 
 export interface ReadingSessionOptions {
   /** Overwritten by {@link ReadingSession.close}. */
@@ -205,6 +206,12 @@ export class ReadingSession {
         `S3 answered the request for bytes ${from} to ${range.end} of s3://${input.Bucket}/${input.Key} with status ${answer.status} and range ${answer.headers['content-range']}, expected 206 and bytes ${from}-${range.end - 1}/${storedSize}`,
         { bucket: input.Bucket, key: input.Key, offset: from },
       );
+    }
+    if (answer?.status === 416) {
+      // The range lay within the object when it was opened: some stores look at the range before the condition.
+      const { Bucket = '', Key = '' } = input;
+      const found = `s3://${Bucket}/${Key} is shorter than it was when it was opened`;
+      throw changed(found, { Bucket, Key, start: from, cause: answerFailure(answer) });
     }
     const error = answer !== undefined ? answerFailure(answer) : revive(failure as NonNullable<FetchResult['failure']>);
     if (!isTransient(error)) throw this.#s3Failure(error, from);

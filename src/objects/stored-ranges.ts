@@ -163,7 +163,8 @@ export function rangesIgnored({ Bucket, Key }: ObjectAddress): SealpipeError {
   );
 }
 
-function changed(
+/** The error of a range that is not of the object that was opened. */
+export function changed(
   found: string,
   { Bucket, Key, start, cause }: { Bucket: string; Key: string; start: number; cause?: unknown },
 ): SealpipeError {

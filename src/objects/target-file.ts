@@ -28,7 +28,8 @@ export class TargetFile {
    */
   static async create(path: string): Promise<TargetFile> {
     try {
-      const target = await resolveLink(path);
+      // Absolute: a process may change its folder before the end.
+      const target = resolve(await resolveLink(path));
       const folder = dirname(target);
       // Short enough for any file system, whatever the target's name is; hidden, and ours to recognise.
       const temporary = join(folder, `.${basename(target).slice(0, 60)}.${randomBytes(6).toString('hex')}.sealpipe`);

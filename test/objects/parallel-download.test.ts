@@ -1,6 +1,15 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmdirSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, beforeEach, describe, test } from 'node:test';
@@ -147,6 +156,17 @@ for (const { name, options } of ways) {
       assert.equal(existsSync(target), false);
     });
 
+    test('is an error that says so when a store finds the object too short before it looks at the condition', async () => {
+      endpoint.local.faults.set([
+        { operation: 'GetObject', nth: 2, times: 'always', status: 416, code: 'InvalidRange' },
+      ]);
+      const error = await rejection(endpoint.encrypted().download({ Bucket, Key: 'object' }, target, parallel));
+      assert.equal(code(error), 'OBJECT_CHANGED');
+      assert.match((error as Error).message, /shorter than it was/);
+      assert.ok((error as Error).cause instanceof Error);
+      assert.deepEqual(leftovers(), []);
+    });
+
     test('gives up after five failures in a row without a new byte', async () => {
       endpoint.local.faults.set([{ operation: 'GetObject', nth: 2, times: 'always', status: 503 }]);
       const error = await rejection(
@@ -211,6 +231,22 @@ for (const { name, options } of ways) {
     });
   });
 }
+
+test('what a thread fails with keeps its cause', { skip: process.platform === 'win32' }, async () => {
+  const asked = endpoint.local.faults.add({ operation: 'GetObject', delay: 300 });
+  const failed = rejection(
+    endpoint.encrypted().download({ Bucket, Key: 'object' }, target, { concurrency: 4, partSize, workers: 1 }),
+  );
+  await until(() => asked.hits > 0, 'the first request');
+  // By the time that the thread opens the file, its name leads to a directory.
+  const [name = ''] = leftovers();
+  rmSync(join(folder, name));
+  mkdirSync(join(folder, name));
+  const error = await failed;
+  rmdirSync(join(folder, name));
+  assert.equal(code(error), 'TARGET_FAILED');
+  assert.equal(((error as Error).cause as NodeJS.ErrnoException).code, 'EISDIR');
+});
 
 test('one connection with workers behind it is one GET, mended like any other', async () => {
   const large = randomBytes(64 * MiB + 5);

@@ -192,6 +192,20 @@ describe('a target that cannot be is refused before anything is fetched', () => 
   });
 });
 
+test('a target named from the folder that the process was in then is put there, wherever that goes', async () => {
+  const before = process.cwd();
+  process.chdir(folder);
+  try {
+    const target = await TargetFile.create('here');
+    process.chdir(root);
+    await target.write(Buffer.from('content'));
+    await target.commit();
+  } finally {
+    process.chdir(before);
+  }
+  assert.deepEqual(readdirSync(folder), ['here']);
+});
+
 describe('a target that fails while it is written', () => {
   /** Runs a download of 4 MB into a folder in a process of its own, under a shell's conditions; what came of it. */
   function inShell(shell: string, prefix: readonly string[] = []): string {

@@ -140,6 +140,12 @@ function settle(task: number, run: () => Promise<unknown>): void {
 }
 
 function describe(error: unknown): WorkerError {
-  const { name = 'Error', code, message = String(error) } = error as { name?: string; code?: string; message?: string };
-  return { sealpipe: error instanceof SealpipeError, name, code, message };
+  const { name = 'Error', code, message = String(error), cause } = error as Partial<NodeJS.ErrnoException>;
+  return {
+    sealpipe: error instanceof SealpipeError,
+    name,
+    code,
+    message,
+    cause: cause instanceof Error ? describe(cause) : undefined,
+  };
 }

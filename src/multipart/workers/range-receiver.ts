@@ -1,4 +1,5 @@
 /** Receives a range of an object in a worker, chunk by chunk. */
+import { SealpipeError } from '../../errors.ts';
 import { cancelRequest, readAnswer, startRequest } from './connections.ts';
 import type { RawAnswer, SignedRequest } from './worker-protocol.ts';
 
@@ -50,7 +51,7 @@ export function receiveRange(signed: SignedRequest, options: ReceiveOptions): Ru
       response.on('data', (chunk: Buffer) => {
         received += chunk.length;
         if (received > length) {
-          fail(new Error(`more than ${length} bytes arrived`));
+          fail(new SealpipeError('OBJECT_CHANGED', 'S3 sent more bytes than the range has: open it again'));
           return;
         }
         try {

@@ -174,7 +174,10 @@ function workerFailed(cause: Error): SealpipeError {
 }
 
 /** An error that crossed threads, as the one it was. */
-export function revive({ sealpipe, name, code, message }: WorkerError): Error {
-  if (sealpipe) return new SealpipeError(code?.replace('ERR_SEALPIPE_', '') as (typeof errorCodes)[number], message);
-  return Object.assign(new Error(message), { name, ...(code !== undefined && { code }) });
+export function revive({ sealpipe, name, code, message, cause: described }: WorkerError): Error {
+  const cause = described && revive(described);
+  if (sealpipe)
+    return new SealpipeError(code?.replace('ERR_SEALPIPE_', '') as (typeof errorCodes)[number], message, { cause });
+  const error = cause === undefined ? new Error(message) : new Error(message, { cause });
+  return Object.assign(error, { name, ...(code !== undefined && { code }) });
 }

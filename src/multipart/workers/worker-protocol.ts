@@ -161,6 +161,7 @@ export interface WorkerError {
   readonly name: string;
   readonly code: string | undefined;
   readonly message: string;
+  readonly cause: WorkerError | undefined;
 }
 
 export type FromWorker =
