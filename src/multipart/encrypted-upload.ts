@@ -1,4 +1,5 @@
 import { EventEmitter } from 'node:events';
+import { resolve } from 'node:path';
 import type { S3Client } from '@aws-sdk/client-s3';
 import { assertSegmentSize, defaultSegmentSize } from '../crypto/segment-index.ts';
 import { SealpipeError } from '../errors.ts';
@@ -9,7 +10,7 @@ import type { ContentSuite } from '../format/suites.ts';
 import { assertUserMetadata } from '../format/user-metadata.ts';
 import type { Keyring } from '../keyrings/keyring.ts';
 import { assertNoIndexKey, requiredIndexKey } from '../objects/segment-index-key.ts';
-import { assertPartSize, defaultPartSize } from './part-sizes.ts';
+import { assertPartSize, defaultPartSize, maxParts } from './part-sizes.ts';
 import { runUploadAttempt, type UploadJob, type UploadObserver } from './upload-attempt.ts';
 import { assertUploadBody, isRestartable, type UploadBody } from './upload-body.ts';
 import type { UploadParams } from './upload-requests.ts';
@@ -22,7 +23,7 @@ export type EncryptedUploadParams = UploadParams & { Body: UploadBody };
 export interface UploadOptions {
   /** Bytes of a part; a multiple of 16, at least 5 MiB. Default 16 MiB. It grows where 10 000 such parts would not suffice. */
   readonly partSize?: number | undefined;
-  /** Parts in flight at the same time. Default 4. Memory is at most (queueSize + 1) × part size. */
+  /** Parts in flight at the same time, 10 000 at most. Default 4. Memory is at most (queueSize + 1) × part size. */
   readonly queueSize?: number | undefined;
   /**
    * Worker threads that encrypt, of the pool that all uploads and downloads of the process share; up to 64. Default: one a core, at most
@@ -157,14 +158,14 @@ export class EncryptedUpload extends EventEmitter<UploadEvents> {
     assertKeyLength(params.Key, (options.storage ?? setting.storage) === 'metadata' ? '' : setting.instructionSuffix);
     if (params.Metadata !== undefined) assertUserMetadata(params.Metadata);
     assertPartSize(options.partSize ?? defaultPartSize);
-    assertCount('queueSize', options.queueSize ?? 4, 1);
-    assertCount('partAttempts', options.partAttempts ?? 5, 1);
+    assertCount('queueSize', options.queueSize ?? 4, { least: 1, most: maxParts });
+    assertCount('partAttempts', options.partAttempts ?? 5, { least: 1 });
     assertWorkerCount(options.workers ?? 1);
     assertJournalPath(options.journal);
     if (!['auto', 'client', 'workers', undefined].includes(options.transport)) {
       throw new TypeError(`transport is ${JSON.stringify(options.transport)}, expected 'auto', 'client' or 'workers'`);
     }
-    assertCount('restarts', options.restarts ?? 1, 0);
+    assertCount('restarts', options.restarts ?? 1, { least: 0 });
     const { partTimeout = 1 } = options;
     assertSegmentIndex(setting, params, options);
     if (!(partTimeout > 0)) throw new RangeError(`partTimeout is ${partTimeout}, expected a number of milliseconds`);
@@ -245,7 +246,8 @@ export class EncryptedUpload extends EventEmitter<UploadEvents> {
       partAttempts: partAttempts ?? 5,
       partTimeout: partTimeout ?? 300_000,
       leavePartsOnError: leavePartsOnError ?? false,
-      journal,
+      // Its place is meant that it has now.
+      journal: journal && resolve(journal),
       segmentSize: wantedSegmentSize(segmentIndex),
     };
   }
@@ -361,9 +363,10 @@ function assertKeyLength(key: string, suffix: string): void {
   );
 }
 
-function assertCount(name: string, value: number, least: number): void {
-  if (!Number.isSafeInteger(value) || value < least)
-    throw new RangeError(`${name} is ${value}, expected a whole number from ${least} on`);
+function assertCount(name: string, value: number, { least, most }: { least: number; most?: number }): void {
+  if (Number.isSafeInteger(value) && value >= least && value <= (most ?? value)) return;
+  const range = most === undefined ? `from ${least} on` : `from ${least} to ${most}`;
+  throw new RangeError(`${name} is ${value}, expected a whole number ${range}`);
 }
 
 /** Refused here, the journal is not taken for a file that cannot be written when KMS has been asked already. */

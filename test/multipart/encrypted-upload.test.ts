@@ -33,7 +33,8 @@ const upload = (Body: UploadBody, options: UploadOptions = {}): ReturnType<Encry
 describe('options that cannot be right are refused at once', () => {
   const wrong: Record<string, unknown[]> = {
     partSize: [0, 5 * 1024 * 1024 - 16, 5 * 1024 * 1024 + 1, Number.NaN],
-    queueSize: [0, -1, 1.5, Number.POSITIVE_INFINITY],
+    queueSize: [0, -1, 1.5, 10_001, 1e9, Number.POSITIVE_INFINITY],
+    workers: [-1, 0.5, 65, 1e9],
     partAttempts: [0, -1, 2.5],
     restarts: [-1, 0.5],
     partTimeout: [0, -1, Number.NaN],
