@@ -177,6 +177,8 @@ async function send(
   } finally {
     producer.close();
     index?.close();
+    // Of a failure before there was anything to send; else it is done.
+    await journal?.close();
   }
 }
 

@@ -99,14 +99,24 @@ async function beginJournalled(
   path: string,
   surroundings: Surroundings,
 ): Promise<UploadBeginning | CompletedUpload> {
-  const { client, keyring, suite, params, encryptionContext } = job;
+  const { client, keyring, suite, params, encryptionContext, partTimeout: timeout } = job;
   const { source, signal } = surroundings;
   const { file } = source;
   if (keyring === undefined) throw new TypeError('a journal was given for an upload without client-side encryption');
   if (file === undefined)
     throw new TypeError('a journal was given, but the source is no file: only a file can be read again after a crash');
   const indexed = job.segmentSize !== undefined;
-  const outcome = await resumeUpload({ client, keyring, params, encryptionContext, file, path, indexed, signal });
+  const outcome = await resumeUpload({
+    client,
+    keyring,
+    params,
+    encryptionContext,
+    file,
+    path,
+    indexed,
+    timeout,
+    signal,
+  });
   if (outcome.kind === 'completed')
     return { kind: 'completed', object: await completed(job, path, outcome, surroundings) };
   if (outcome.kind === 'resumed') {
@@ -138,6 +148,7 @@ async function completed(
   const plaintextSize = source.size;
   const storedSize = storedLength(job.suite, plaintextSize);
   if (index !== undefined) await ensureIndex(job, index, { etag: object.etag, plaintextSize, observer, signal });
-  await rm(path, { force: true });
+  // One that cannot be removed says the same to the next one.
+  await rm(path, { force: true }).catch(() => undefined);
   return { ...object, plaintextSize, storedSize, parts: Math.ceil(storedSize / partSize), envelope };
 }

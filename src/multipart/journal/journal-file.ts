@@ -50,7 +50,7 @@ export class JournalFile {
       await rm(temporary, { force: true });
       handle = await open(temporary, 'wx+', 0o600);
       const lock = await lockJournal(path, identityOf(await handle.stat({ bigint: true })));
-      await handle.write(header, 0, header.length, 0);
+      await writeAll(handle, header, 0);
       await handle.sync();
       await rename(temporary, path);
       await syncFolder(path);
@@ -82,9 +82,7 @@ export class JournalFile {
   #write(bytes: Buffer): Promise<void> {
     const position = this.#length;
     this.#length += bytes.length;
-    const write = async (): Promise<void> => {
-      await this.#handle.write(bytes, 0, bytes.length, position);
-    };
+    const write = (): Promise<void> => writeAll(this.#handle, bytes, position);
     this.#appending = this.#appending.then(write);
     return this.#appending;
   }
@@ -105,8 +103,19 @@ export class JournalFile {
 
   /** Removes the file. */
   async remove(): Promise<void> {
-    await rm(this.path, { force: true });
-    await this.close();
+    try {
+      await rm(this.path, { force: true });
+    } finally {
+      await this.close();
+    }
+  }
+}
+
+/** A disk that fills up takes less than it was given, before it fails: a record that follows would hide the gap. */
+async function writeAll(handle: FileHandle, bytes: Buffer, position: number): Promise<void> {
+  for (let done = 0; done < bytes.length; ) {
+    const { bytesWritten } = await handle.write(bytes, done, bytes.length - done, position + done);
+    done += bytesWritten;
   }
 }
 

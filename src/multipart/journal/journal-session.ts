@@ -83,7 +83,14 @@ export class JournalSession {
   /** The upload has been completed: nothing is left to go on with. */
   async complete(): Promise<void> {
     this.#beginning?.secret.fill(0);
-    await this.#journal?.remove();
+    // The object is in place, whatever comes of this: whoever finds the journal sees there that the upload is over.
+    await this.#journal?.remove().catch(() => undefined);
+  }
+
+  /** Lets go of the journal, which stays where it is one. */
+  async close(): Promise<void> {
+    this.#beginning?.secret.fill(0);
+    await this.#journal?.keep().catch(() => undefined);
   }
 
   /**
@@ -96,10 +103,11 @@ export class JournalSession {
     const refused = final && this.#resumed !== undefined && failure.code === 'ERR_SEALPIPE_SOURCE_CHANGED';
     if (this.#journal === undefined) return { kept: false, note: '' };
     if (final && !refused) {
-      await this.#journal.remove();
+      // One that stays is that of an upload that S3 does not know: it is replaced.
+      await this.#journal.remove().catch(() => undefined);
       return { kept: false, note: '' };
     }
-    await this.#journal.keep();
+    await this.close();
     return {
       kept: true,
       note: refused

@@ -4,14 +4,16 @@ import { type ContentKey, wipe } from '../../crypto/content-key.ts';
 import { segmentCount, segmentIndexKeyInfo } from '../../crypto/segment-index.ts';
 import { SegmentIndexBuilder } from '../../crypto/segment-index-builder.ts';
 import { SealpipeError } from '../../errors.ts';
+import type { Envelope } from '../../format/envelope.ts';
 import { storedLength } from '../../format/lengths.ts';
 import { parseEnvelope } from '../../format/parse-envelope.ts';
 import type { ReadPolicy } from '../../format/read-policy.ts';
 import type { StringMap } from '../../format/string-map.ts';
 import { divideEnvelope } from '../../format/write-envelope.ts';
 import type { Keyring } from '../../keyrings/keyring.ts';
-import { openKeys } from '../../keyrings/open-content-key.ts';
+import { type OpenedKeys, openKeys } from '../../keyrings/open-content-key.ts';
 import { s3Failure } from '../../retry/s3-failure.ts';
+import { withDeadline } from '../../retry/send-deadline.ts';
 import { describeFailure } from '../../service-failure.ts';
 import { combineCrc32 } from '../crc32-combine.ts';
 import { identityChange } from '../file-identity.ts';
@@ -41,6 +43,8 @@ export interface ResumeOptions {
   readonly path: string;
   /** Whether a segment index is asked for. */
   readonly indexed: boolean;
+  /** Milliseconds until an unanswered request counts as lost. */
+  readonly timeout: number;
   readonly signal: AbortSignal;
 }
 
@@ -94,17 +98,17 @@ async function pickUp(found: FoundJournal, options: ResumeOptions): Promise<Resu
   const { keyring, encryptionContext, signal } = options;
   const { header } = found;
   assertSameUpload(found, options);
-  const envelope = parseEnvelope(header.envelope);
   const { bucket, key, segmentSize } = header;
-  const { contentKey, derived } = await openKeys({
-    keyring,
-    envelope,
-    policy,
-    encryptionContext,
-    bucket,
-    key,
-    derive: [journalKeyInfo, ...(segmentSize === undefined ? [] : [segmentIndexKeyInfo(segmentSize)])],
-    signal,
+  const open = async (): Promise<OpenedKeys & { readonly envelope: Envelope }> => {
+    const envelope = parseEnvelope(header.envelope);
+    const derive = [journalKeyInfo, ...(segmentSize === undefined ? [] : [segmentIndexKeyInfo(segmentSize)])];
+    return {
+      envelope,
+      ...(await openKeys({ keyring, envelope, policy, encryptionContext, bucket, key, derive, signal })),
+    };
+  };
+  const { envelope, contentKey, derived } = await open().catch((cause: unknown) => {
+    throw unopened(found, cause);
   });
   const [journalKey = new Uint8Array(0), indexKey] = derived;
   try {
@@ -153,6 +157,17 @@ function assertSameUpload({ header, path }: FoundJournal, { params, file, indexe
       { uploadId },
     );
   }
+}
+
+/** What its envelope fails with, as what it is here: nobody has an object yet that it could be of. */
+function unopened({ path, header: { uploadId } }: FoundJournal, cause: unknown): unknown {
+  const envelopes = ['ERR_SEALPIPE_ENVELOPE_INVALID', 'ERR_SEALPIPE_AUTHENTICATION_FAILED'];
+  if (!(cause instanceof SealpipeError) || !envelopes.includes(cause.code)) return cause;
+  return new SealpipeError(
+    'JOURNAL_INVALID',
+    `the journal ${path} cannot be opened (${cause.message}): give the key that the upload was begun with; if it is damaged, remove it and start afresh; the parts of upload ${uploadId} then have to be removed from S3`,
+    { cause, uploadId },
+  );
 }
 
 interface OpenedJournal {
@@ -244,7 +259,7 @@ interface ListedPart {
 
 /** What S3 has of an upload; undefined when it does not know it (any more). */
 async function listParts(
-  { client, params, signal }: ResumeOptions,
+  { client, params, timeout, signal }: ResumeOptions,
   uploadId: string,
 ): Promise<ListedPart[] | undefined> {
   const { Bucket, Key, RequestPayer, ExpectedBucketOwner, SSECustomerAlgorithm, SSECustomerKey, SSECustomerKeyMD5 } =
@@ -262,10 +277,12 @@ async function listParts(
   let marker: string | undefined;
   try {
     do {
-      const page = await client.send(
-        new ListPartsCommand({ ...address, UploadId: uploadId, PartNumberMarker: marker }),
-        { abortSignal: signal },
-      );
+      const command = new ListPartsCommand({ ...address, UploadId: uploadId, PartNumberMarker: marker });
+      const page = await withDeadline((abortSignal) => client.send(command, { abortSignal }), {
+        timeout,
+        signal,
+        what: 'ListParts',
+      });
       for (const { PartNumber = 0, ETag = '', Size = 0, ChecksumCRC32 } of page.Parts ?? []) {
         listed.push({ number: PartNumber, etag: ETag, length: Size, crc32: ChecksumCRC32 });
       }

@@ -275,7 +275,12 @@ function isHeader(value: unknown): value is JournalHeader {
     typeof header.partSize === 'number' &&
     // It takes part in the derivation of a key before anything proves the header.
     (header.segmentSize === undefined || segmentSizes.includes(header.segmentSize)) &&
-    typeof header.envelope === 'object' &&
-    typeof header.source === 'object'
+    isObject(header.envelope) &&
+    Object.values(header.envelope).every((text) => typeof text === 'string') &&
+    isObject(header.source)
   );
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === 'object' && value !== null;
 }

@@ -1,6 +1,6 @@
 /** A worker's part in one upload: encrypts parts in place, from shared memory or straight from the file. */
 import type { Cipher } from 'node:crypto';
-import { closeSync, openSync, readSync } from 'node:fs';
+import { closeSync, constants, openSync, readSync } from 'node:fs';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { crc32 } from 'node:zlib';
 import { type ContentKey, wipe } from '../../crypto/content-key.ts';
@@ -110,9 +110,9 @@ export class PartSealer {
   }
 
   #read(target: Buffer, position: number): void {
-    this.#descriptor ??= this.#open();
+    const descriptor = this.#descriptor ?? this.#open();
     for (let done = 0; done < target.length; ) {
-      const count = readSync(this.#descriptor, target, done, target.length - done, position + done);
+      const count = this.#try(() => readSync(descriptor, target, done, target.length - done, position + done));
       if (count === 0) throw this.#changed(`it ends after ${position + done} bytes now`);
       done += count;
     }
@@ -120,8 +120,17 @@ export class PartSealer {
 
   #open(): number {
     const { path } = this.#file as NonNullable<OpenSession['file']>;
+    // A FIFO that has taken the file's place would keep the thread, and all its uploads, waiting for somebody to write.
+    const flags = constants.O_RDONLY | ((constants.O_NONBLOCK as number | undefined) ?? 0);
+    const descriptor = this.#try(() => openSync(path, flags));
+    this.#descriptor = descriptor;
+    this.#checkFile();
+    return descriptor;
+  }
+
+  #try<T>(access: () => T): T {
     try {
-      return openSync(path, 'r');
+      return access();
     } catch (cause) {
       // It was there when the upload began.
       if ((cause as NodeJS.ErrnoException).code === 'ENOENT') throw this.#changed('it is gone');
