@@ -154,7 +154,10 @@ export class UploadRequests {
             retryable: true,
           });
         }
-        return stored.ETag ?? '';
+        if (stored.ETag === undefined) {
+          throw new SealpipeError('S3_UNAVAILABLE', `S3 answered part ${number} without an ETag`, { retryable: true });
+        }
+        return stored.ETag;
       });
       return { number, etag, crc32, length: bytes.length };
     };
