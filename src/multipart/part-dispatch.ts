@@ -285,11 +285,11 @@ function mayHaveSucceeded(error: unknown): boolean {
   );
 }
 
-/** The same error with a second sentence, for what went wrong while cleaning up after it. */
+/** The same error, its cause kept, with a second sentence, for what went wrong while cleaning up after it. */
 function withNote(error: unknown, note: string, fields: { uploadId?: string } = {}): SealpipeError {
   const message = error instanceof Error ? error.message : String(error);
   if (!(error instanceof SealpipeError))
     return new SealpipeError('PART_FAILED', `${message}; ${note}`, { cause: error, ...fields });
   const code = error.code.replace('ERR_SEALPIPE_', '') as (typeof errorCodes)[number];
-  return new SealpipeError(code, `${message}; ${note}`, { ...error, cause: error, ...fields });
+  return new SealpipeError(code, `${message}; ${note}`, { ...error, cause: error.cause ?? error, ...fields });
 }

@@ -11,6 +11,7 @@ import type { StringMap } from '../format/string-map.ts';
 import { type ContentSuite, maxPlaintextLength } from '../format/suites.ts';
 import { divideEnvelope, joinMetadata } from '../format/write-envelope.ts';
 import type { Keyring } from '../keyrings/keyring.ts';
+import { withReason } from '../retry/retry-sends.ts';
 import { unlessAborted } from '../streams/unless-aborted.ts';
 import { InstructionFileSwap } from './instruction-file-swap.ts';
 import { lockJournalName } from './journal/journal-lock.ts';
@@ -81,6 +82,8 @@ export async function runUploadAttempt(
   const lock = job.journal === undefined ? undefined : await lockJournalName(job.journal);
   try {
     return await runAttempt(job, observer, signal);
+  } catch (error) {
+    throw withReason(error, signal);
   } finally {
     await lock?.release();
   }

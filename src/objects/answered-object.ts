@@ -6,6 +6,7 @@ import { plaintextLength } from '../format/lengths.ts';
 import { checkReadPolicy } from '../format/read-policy.ts';
 import { openContentKey } from '../keyrings/open-content-key.ts';
 import { sendGet } from '../requests/get-request.ts';
+import { withReason } from '../retry/retry-sends.ts';
 import { s3Failure } from '../retry/s3-failure.ts';
 import { withDeadline } from '../retry/send-deadline.ts';
 import { describeFailure } from '../service-failure.ts';
@@ -44,6 +45,12 @@ export async function requestObject(
   params: GetParams,
   options: GetOptions,
 ): Promise<AnsweredObject> {
+  return request(setting, params, options).catch((error: unknown) => {
+    throw withReason(error, options.signal);
+  });
+}
+
+async function request(setting: ObjectSetting, params: GetParams, options: GetOptions): Promise<AnsweredObject> {
   assertAddress(params);
   refuseRanges(params);
   const { client } = setting;

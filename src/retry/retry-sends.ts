@@ -82,3 +82,12 @@ export function throwIfAborted(signal: AbortSignal | undefined, during?: unknown
     cause: (signal.reason ?? during) as unknown,
   });
 }
+
+/** An error of an operation: where the signal ended that, its cause is the signal's reason, not what the request under way made of it. */
+export function withReason(error: unknown, signal: AbortSignal | undefined): unknown {
+  if (signal?.aborted !== true || !(error instanceof SealpipeError) || error.code !== 'ERR_SEALPIPE_ABORTED')
+    return error;
+  return error.cause === signal.reason
+    ? error
+    : new SealpipeError('ABORTED', error.message, { ...error, cause: signal.reason as unknown });
+}

@@ -22,6 +22,7 @@ import type { UploadOptions } from '../../src/multipart/encrypted-upload.ts';
 import type { UploadBody } from '../../src/multipart/upload-body.ts';
 import { Bucket, bytesOf, rejection, TestEndpoint } from '../support/endpoint.ts';
 import { failure } from '../support/failure.ts';
+import { until } from '../support/stream-ends.ts';
 import { crashWorkers } from '../support/worker-crash.ts';
 
 const MiB = 1024 * 1024;
@@ -141,6 +142,26 @@ for (const [engine, options] of Object.entries(engines)) {
         outcomes[outcome instanceof Error ? 'aborted' : 'done'] += 1;
       }
       assert.ok(outcomes.aborted > 0);
+    });
+
+    for (const operation of ['KMS.*', 'CreateMultipartUpload', 'UploadPart']) {
+      test(`aborted in ${operation}, its error has the reason as its cause`, async () => {
+        const under = endpoint.local.faults.add({ operation, times: 'always', delay: 300 });
+        const reason = new Error('never mind');
+        const controller = new AbortController();
+        const running = attempt({ body: stream(), options: { ...options, signal: controller.signal } });
+        await until(() => under.hits > 0, operation);
+        controller.abort(reason);
+        const outcome = await running;
+        failure('ABORTED')(outcome);
+        assert.equal((outcome as Error).cause, reason);
+      });
+    }
+
+    test('an error under a status of 200 counts as a part that was not stored', async () => {
+      const fault = endpoint.local.faults.add({ operation: 'UploadPart', partNumber: 2, errorIn200: true });
+      assert.equal(typeof (await attempt({ body: stream(), options })), 'string');
+      assert.equal(fault.hits, 1);
     });
 
     test('aborted before it begins, it sends nothing', async () => {

@@ -252,6 +252,22 @@ test('a call that fails before it goes on lets go of the journal: the next one g
   await upload(source);
 });
 
+test('a failure that keeps the journal keeps its cause, too', async () => {
+  const source = newSource(4 * partSize);
+  for (const operation of ['UploadPart', 'KMS.*', 'ListParts']) {
+    const under = endpoint.local.faults.add({ operation, times: 'always', delay: 300 });
+    const controller = new AbortController();
+    const failed = rejection(upload(source, { signal: controller.signal }));
+    await until(() => under.hits > 0, operation);
+    controller.abort(new Error('never mind'));
+    const error = await failed;
+    assert.equal(code(error), 'ABORTED');
+    assert.equal((error as Error).cause, controller.signal.reason, operation);
+    under.remove();
+  }
+  await upload(source);
+});
+
 test('a list of parts that never comes is a network error, and the journal stays', { timeout: 60_000 }, async () => {
   const source = newSource(4 * partSize);
   await interrupted(source);

@@ -193,6 +193,23 @@ for (const { name, options } of ways) {
       }
     });
 
+    test('aborted while a key or a range is waited for, its error has the reason as its cause', async () => {
+      for (const rule of [{ operation: 'GetObject' }, { operation: 'KMS.*' }, { operation: 'GetObject', nth: 3 }]) {
+        const under = endpoint.local.faults.add({ ...rule, times: 'always', delay: 300 });
+        const controller = new AbortController();
+        const failed = rejection(
+          endpoint.encrypted().download({ Bucket, Key: 'object' }, target, { ...parallel, signal: controller.signal }),
+        );
+        await until(() => under.hits > 0, rule.operation);
+        controller.abort(new Error('never mind'));
+        const error = await failed;
+        assert.equal(code(error), 'ABORTED');
+        assert.equal((error as Error).cause, controller.signal.reason, JSON.stringify(rule));
+        under.remove();
+      }
+      assert.deepEqual(leftovers(), []);
+    });
+
     test('closes its connections when its reader stops early', async () => {
       const { body } = await endpoint.encrypted().get({ Bucket, Key: 'object' }, { ...parallel, release: 'delayed' });
       for await (const chunk of body) {
