@@ -116,8 +116,8 @@ for (const transport of ['client', 'workers'] as const) {
     }
 
     test('before it had anything to do is replaced without a word', async () => {
-      crashWorkers(2);
-      await new Promise((resolve) => setTimeout(resolve, 100));
+      const workers = crashWorkers(2);
+      await until(() => workers.every(({ dead }) => dead), 'the end of the threads');
       assert.equal(typeof (await attempt({ body: stream(), options })), 'string');
     });
   });
