@@ -5,10 +5,10 @@ import type { StringMap } from '../format/string-map.ts';
 import { decryptStreamWith, type ReleaseRule } from '../streams/decrypt-stream.ts';
 import { destroyOnAbort } from '../streams/destroy-on-abort.ts';
 import { type AnsweredObject, openAnswered, requestObject } from './answered-object.ts';
-import { defaultIdleTimeout, type OnRetry } from './broken-off.ts';
+import type { OnRetry } from './broken-off.ts';
 import type { ObjectAddress, ObjectSetting } from './object-setting.ts';
 import { ParallelBody } from './parallel-body.ts';
-import { checkParallelOptions, isParallel, parallelOptions } from './parallel-options.ts';
+import { checkParallelOptions, idleTimeoutOf, isParallel, parallelOptions } from './parallel-options.ts';
 import { ResumableBody } from './resumable-body.ts';
 
 /** Which object to read. */
@@ -105,13 +105,14 @@ export async function openAnswer(
 
 /** An opened object with the stream of its plaintext. */
 export function bodyOf(object: AnsweredObject, options: GetOptions): GetResult {
-  const { signal, idleTimeout = defaultIdleTimeout, release, maxBuffered, onRetry } = options;
+  const { signal, release, maxBuffered, onRetry } = options;
   const { contentKey, result } = object;
   if (contentKey !== undefined && isParallel(object, options)) {
     return { ...result, body: new ParallelBody(object, contentKey, { ...parallelOptions(options), release }) };
   }
   const { client, pinned, answer, storedSize, sized } = object;
   const whole = sized ? storedSize : undefined;
+  const idleTimeout = idleTimeoutOf(options);
   const stored = new ResumableBody({ client, input: pinned, answer, idleTimeout, storedSize: whole, onRetry });
   if (contentKey === undefined) {
     destroyOnAbort(stored, signal, 'download');

@@ -1,4 +1,5 @@
 import { assertWorkerCount, defaultWorkerCount } from '../multipart/workers/worker-pool.ts';
+import { longestTimeout } from '../retry/send-deadline.ts';
 import type { AnsweredObject } from './answered-object.ts';
 import { defaultIdleTimeout } from './broken-off.ts';
 import type { GetOptions } from './get-object.ts';
@@ -15,7 +16,12 @@ type Given = Pick<
 >;
 
 /** @throws RangeError or TypeError for what cannot be right */
-export function checkParallelOptions({ concurrency = 1, partSize, workers, transport }: Given): void {
+export function checkParallelOptions(given: Given): void {
+  const { concurrency = 1, partSize, workers, transport, idleTimeout = defaultIdleTimeout } = given;
+  // `>` alone takes strings for numbers.
+  if (typeof idleTimeout !== 'number' || !(idleTimeout > 0)) {
+    throw new RangeError(`idleTimeout is ${String(idleTimeout)}, expected a number of milliseconds above 0`);
+  }
   if (!Number.isInteger(concurrency) || concurrency < 1 || concurrency > mostConnections) {
     throw new RangeError(`concurrency is ${String(concurrency)}, expected an integer from 1 to ${mostConnections}`);
   }
@@ -46,7 +52,11 @@ export function isParallel(object: AnsweredObject, { concurrency = 1 }: Given): 
 }
 
 export function parallelOptions(given: Given): ParallelOptions {
-  const { concurrency = 1, partSize, workers, transport = 'auto', idleTimeout = defaultIdleTimeout } = given;
-  const { onRetry, signal } = given;
-  return { concurrency, partSize, workers: workers ?? defaultWorkerCount(), transport, idleTimeout, onRetry, signal };
+  const { concurrency = 1, partSize, workers = defaultWorkerCount(), transport = 'auto', onRetry, signal } = given;
+  return { concurrency, partSize, workers, transport, idleTimeout: idleTimeoutOf(given), onRetry, signal };
+}
+
+/** Milliseconds that a timer takes: what is longer, or without end, would fire at once. */
+export function idleTimeoutOf({ idleTimeout = defaultIdleTimeout }: Given): number {
+  return Math.min(idleTimeout, longestTimeout);
 }

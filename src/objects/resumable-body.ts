@@ -12,7 +12,9 @@ import { isTransient, waitBefore } from '../retry/retry-sends.ts';
 import { s3Failure } from '../retry/s3-failure.ts';
 import { withDeadline } from '../retry/send-deadline.ts';
 import { withoutResponseChecksum, withoutSdkRetries } from '../s3-command.ts';
+import { describeFailure } from '../service-failure.ts';
 import { brokenOff, maxFailuresInRow, type OnRetry } from './broken-off.ts';
+import { changed } from './stored-ranges.ts';
 
 const noLongerRead = new Error('the body is no longer read');
 
@@ -175,6 +177,16 @@ export class ResumableBody extends Readable {
       timeout: this.#options.idleTimeout,
       signal: this.#abort.signal,
       what: `GetObject of s3://${input.Bucket}/${input.Key} from byte ${from}`,
+    }).catch((cause: unknown) => {
+      if (describeFailure(cause).statusCode !== 416) throw cause;
+      // The rest lay within the object when it was opened: some stores look at the range before the condition.
+      const { Bucket = '', Key = '' } = input;
+      throw changed(`s3://${Bucket}/${Key} is shorter than it was when it was opened`, {
+        Bucket,
+        Key,
+        start: from,
+        cause,
+      });
     });
     const expected = `bytes ${from}-${length - 1}/${length}`;
     if (next.$metadata.httpStatusCode !== 206 || next.ContentRange !== expected) {

@@ -1,7 +1,7 @@
 import { SealpipeError } from '../errors.ts';
 
 /** The longest delay that setTimeout takes, in milliseconds; above it fires at once. */
-const longestTimeout = 2 ** 31 - 1;
+export const longestTimeout: number = 2 ** 31 - 1;
 
 /** Milliseconds until a request that carries no body to speak of counts as lost, where nobody says otherwise. */
 export const answerTimeout = 60_000;

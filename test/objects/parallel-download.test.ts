@@ -325,8 +325,41 @@ test('what makes no sense is refused at once, with the nearest that does', async
   assert.match(String(await refusal({ concurrency: 2, partSize: 100_001 })), /nearest is 100000/);
   assert.match(String(await refusal({ concurrency: 2, partSize: 16 })), /RangeError/);
   assert.match(String(await refusal({ workers: -1 })), /RangeError/);
+  for (const idleTimeout of [0, -1, Number.NaN, '5'])
+    assert.match(String(await refusal({ idleTimeout })), /RangeError.*idleTimeout/);
   assert.match(String(await refusal({ transport: 'pigeon' })), /TypeError/);
   assert.equal(endpoint.local.requests.length, 0);
+});
+
+test('a silence may last for ever where it is asked to', async () => {
+  const warnings: string[] = [];
+  const onWarning = ({ name }: Error): void => void warnings.push(name);
+  process.on('warning', onWarning);
+  try {
+    for (const options of [
+      {},
+      { concurrency: 2, partSize },
+      { concurrency: 2, partSize, transport: 'client' },
+    ] as const) {
+      for (const idleTimeout of [Number.POSITIVE_INFINITY, 1e12]) {
+        await endpoint.encrypted().download({ Bucket, Key: 'object' }, target, { ...options, idleTimeout });
+        assert.ok(readFileSync(target).equals(content));
+      }
+    }
+    await new Promise((resolve) => setImmediate(resolve));
+    assert.deepEqual(warnings, []);
+  } finally {
+    process.off('warning', onWarning);
+  }
+});
+
+test('a body that broke off, of an object that has become shorter, is of a changed object', async () => {
+  endpoint.local.faults.set([
+    { operation: 'GetObject', nth: 2, status: 416, code: 'InvalidRange' },
+    { operation: 'GetObject', truncateAfter: 300_000 },
+  ]);
+  const error = await rejection(endpoint.encrypted().download({ Bucket, Key: 'object' }, target, {}));
+  assert.equal(code(error), 'OBJECT_CHANGED');
 });
 
 test('a plan covers every byte once, with no range of the tag alone unless the first left no other', () => {
