@@ -8,6 +8,7 @@ import { S3Client, type S3ClientConfig } from '@aws-sdk/client-s3';
 import { kmsKeyring } from '../../src/keyrings/kms.ts';
 import type { UploadOptions } from '../../src/multipart/encrypted-upload.ts';
 import { EncryptedS3 } from '../../src/objects/encrypted-s3.ts';
+import { until } from './stream-ends.ts';
 import { crashWorkers } from './worker-crash.ts';
 
 interface Job {
@@ -63,7 +64,12 @@ for (const transport of ['client', 'workers'] as const) {
   await run(`torn-${transport}`, failing(), { transport });
   const controller = new AbortController();
   await run(`aborted-${transport}`, pieces(6), { transport, signal: controller.signal }, () => controller.abort());
-  await run(`crashed-${transport}`, pieces(6), { transport, queueSize: 1 }, () => crashWorkers(2));
+  let crashed: ReturnType<typeof crashWorkers> = [];
+  await run(`crashed-${transport}`, pieces(6), { transport, queueSize: 1 }, () => {
+    crashed = crashWorkers(2);
+  });
+  // The first that dies ends the upload; the next one must not be given the second.
+  await until(() => crashed.every(({ dead }) => dead), 'the end of the threads');
   await run(`stalled-${transport}`, pieces(3), { transport, partTimeout: 200, partAttempts: 2 });
 }
 await run('after all', pieces(3), {});
