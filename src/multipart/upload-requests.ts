@@ -292,11 +292,9 @@ function addressOf({
   return { Bucket, Key, RequestPayer, ExpectedBucketOwner };
 }
 
+type CustomerKey = Pick<UploadParams, 'SSECustomerAlgorithm' | 'SSECustomerKey' | 'SSECustomerKeyMD5'>;
+
 /** SSE-C has to be repeated on every part, and on Complete where a checksum is sent. */
-function customerKeyOf({
-  SSECustomerAlgorithm,
-  SSECustomerKey,
-  SSECustomerKeyMD5,
-}: UploadParams): Pick<UploadParams, 'SSECustomerAlgorithm' | 'SSECustomerKey' | 'SSECustomerKeyMD5'> {
+export function customerKeyOf({ SSECustomerAlgorithm, SSECustomerKey, SSECustomerKeyMD5 }: CustomerKey): CustomerKey {
   return { SSECustomerAlgorithm, SSECustomerKey, SSECustomerKeyMD5 };
 }

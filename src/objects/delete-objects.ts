@@ -82,8 +82,7 @@ export async function deleteObject(
   return { deleted: [Key, ...companions], companions, failed: [] };
 }
 
-/** Deletes many objects and their companions: one HEAD and one GET of 64 bytes a key, one DeleteObjects a thousand. The objects go
- * first, for the reason given there. */
+/** Deletes many objects and their companions: one HEAD and one GET of 64 bytes a key, one DeleteObjects a thousand, the objects first. */
 export async function deleteObjects(
   { client, policy }: ObjectSetting,
   params: DeleteManyParams,
@@ -93,14 +92,7 @@ export async function deleteObjects(
   if (!isList(Keys)) throw new TypeError('Keys is missing: expected a list of keys');
   for (const Key of Keys) assertAddress({ Bucket: params.Bucket, Key });
   const given = new Set(Keys);
-  const found = await pMap(
-    Keys,
-    async (Key) => ({
-      Key,
-      companions: await findCompanions(client, { ...rest, Key }, policy.instructionSuffix, signal, given),
-    }),
-    { concurrency },
-  );
+  const found = await findCompanionsOfMany(client, rest, { keys: Keys, suffix: policy.instructionSuffix, signal });
   const failed: { key: string; error: SealpipeError }[] = [];
   const refused = new Set<string>();
   const send = async (all: readonly string[]): Promise<void> => {
@@ -131,12 +123,11 @@ export async function deleteObjects(
   };
   const objects = [...given];
   await send(objects);
-  // After the objects, and of those alone that are gone: what S3 keeps is still read with its companions.
-  const companions = new Set(found.flatMap((object) => (refused.has(object.Key) ? [] : object.companions)));
-  await send([...companions].filter((key) => !given.has(key)));
+  const companions = companionsOf(found, { kept: refused });
+  await send(companions.filter((key) => !given.has(key)));
   return {
     deleted: [...new Set([...objects, ...companions])].filter((key) => !refused.has(key)),
-    companions: [...companions].filter((key) => !refused.has(key)),
+    companions: companions.filter((key) => !refused.has(key)),
     failed,
   };
 }
@@ -160,6 +151,45 @@ export async function findCompanions(
     indexed ? findSegmentIndex(client, address, signal) : undefined,
   ]);
   return [instructions, index].filter((key) => key !== undefined);
+}
+
+/** Companions by the key of their object. */
+type FoundCompanions = readonly { readonly key: string; readonly companions: readonly string[] }[];
+
+/** The companions that go with many objects when they are deleted. */
+export function findCompanionsOfMany(
+  client: S3Client,
+  address: Pick<DeleteParams, 'Bucket' | 'RequestPayer' | 'ExpectedBucketOwner'>,
+  {
+    keys,
+    suffix,
+    signal,
+  }: {
+    readonly keys: readonly string[];
+    readonly suffix: string | undefined;
+    readonly signal: AbortSignal | undefined;
+  },
+): Promise<FoundCompanions> {
+  const given = new Set(keys);
+  return pMap(
+    keys,
+    async (key) => ({
+      key,
+      companions: await findCompanions(client, { ...address, Key: key }, suffix, signal, given),
+    }),
+    { concurrency },
+  );
+}
+
+/**
+ * Which companions to delete once their objects are, each once.
+ * @param kept what S3 did not delete: it is still read with its companions
+ */
+export function companionsOf(
+  found: FoundCompanions,
+  { kept }: { readonly kept: ReadonlySet<string | undefined> },
+): string[] {
+  return [...new Set(found.flatMap(({ key, companions }) => (kept.has(key) ? [] : companions)))];
 }
 
 /** The key of an object's instruction file, if there is one: only what is marked as such is taken for one. */

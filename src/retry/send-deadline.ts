@@ -18,8 +18,8 @@ export interface DeadlineOptions {
 }
 
 /**
- * Runs one send with a deadline; one that failed is ended, whatever of it is still under way. A timer and a listener that are both gone when it ends: `AbortSignal.timeout` would leave
- * one timer a request behind for the whole deadline.
+ * Runs one send with a deadline; one that failed is ended, whatever of it is still under way. A timer and a listener that are both gone
+ * when it ends: `AbortSignal.timeout` would leave one timer a request behind for the whole deadline.
  * @throws SealpipeError NETWORK, retryable, when the deadline passed
  */
 export async function withDeadline<T>(

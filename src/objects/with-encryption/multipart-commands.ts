@@ -17,7 +17,7 @@ import { combineCrc32 } from '../../multipart/crc32-combine.ts';
 import { InstructionFileSwap } from '../../multipart/instruction-file-swap.ts';
 import { Semaphore } from '../../multipart/semaphore.ts';
 import { findWritten } from '../../multipart/upload-outcome.ts';
-import { base64Crc, type UploadParams } from '../../multipart/upload-requests.ts';
+import { base64Crc, customerKeyOf, type UploadParams } from '../../multipart/upload-requests.ts';
 import { withLeanBody } from '../../s3-command.ts';
 import { type CommandCall, type EncryptingClient, withoutChecksums } from './command-call.ts';
 import { indexBuilder, prepareIndex } from './index-writing.ts';
@@ -185,14 +185,6 @@ async function complete(
   }
   multipart.done();
   return withoutChecksums(output);
-}
-
-function customerKeyOf({
-  SSECustomerAlgorithm,
-  SSECustomerKey,
-  SSECustomerKeyMD5,
-}: CreateMultipartUploadCommandInput): ClientUpload['customerKey'] {
-  return { SSECustomerAlgorithm, SSECustomerKey, SSECustomerKeyMD5 };
 }
 
 /** By the client that was passed in: this part is none of the caller's. The SDK's own retries send the same bytes. */

@@ -11,7 +11,6 @@ import {
   HeadObjectCommand,
   type HeadObjectCommandOutput,
 } from '@aws-sdk/client-s3';
-import pMap from 'p-map';
 import { SealpipeError } from '../../errors.ts';
 import { claimedLengthKey, defaultInstructionSuffix, envelopeKeys } from '../../format/envelope.ts';
 import { parseInstructionFile } from '../../format/instruction-file.ts';
@@ -21,7 +20,7 @@ import { joinMetadata } from '../../format/write-envelope.ts';
 import { InstructionFileSwap } from '../../multipart/instruction-file-swap.ts';
 import { findWritten } from '../../multipart/upload-outcome.ts';
 import type { UploadParams } from '../../multipart/upload-requests.ts';
-import { findCompanions, keysAtOnce } from '../delete-objects.ts';
+import { companionsOf, findCompanions, findCompanionsOfMany, keysAtOnce } from '../delete-objects.ts';
 import { fetchInstructionFile, readObjectEnvelope } from '../object-envelope.ts';
 import { assertAddress } from '../object-setting.ts';
 import { SegmentIndexCopy } from '../segment-index-copy.ts';
@@ -61,20 +60,11 @@ export async function deleteObjects(
   );
   const given = new Set(keys);
   const address = { Bucket, RequestPayer, ExpectedBucketOwner };
-  const found = await pMap(
-    keys,
-    async (Key) => ({
-      Key,
-      companions: await findCompanions(plain, { ...address, Key }, setting.policy.instructionSuffix, signal, given),
-    }),
-    { concurrency: 16 },
-  );
+  const suffix = setting.policy.instructionSuffix;
+  const found = await findCompanionsOfMany(plain, address, { keys, suffix, signal });
   const output = await forward(input);
-  // What was not deleted is still read with its companions.
   const kept = new Set(output.Errors?.map(({ Key }) => Key));
-  const companions = found
-    .flatMap((object) => (kept.has(object.Key) ? [] : object.companions))
-    .filter((key) => !given.has(key));
+  const companions = companionsOf(found, { kept }).filter((key) => !given.has(key));
   const Errors = [...(output.Errors ?? [])];
   for (let at = 0; at < companions.length; at += keysAtOnce) {
     const Objects = companions.slice(at, at + keysAtOnce).map((Key) => ({ Key }));
