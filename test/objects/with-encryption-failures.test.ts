@@ -8,15 +8,13 @@ import { after, before, beforeEach, describe, test } from 'node:test';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import * as S3 from '@aws-sdk/client-s3';
-import { type WithEncryptionOptions, withEncryption } from '../../src/objects/with-encryption/with-encryption.ts';
+import { withEncryption } from '../../src/objects/with-encryption/with-encryption.ts';
 import { Bucket, TestEndpoint } from '../support/endpoint.ts';
 import { failure, rejection } from '../support/failure.ts';
 
 const MiB = 1024 * 1024;
 let endpoint: TestEndpoint;
 let client: S3.S3Client;
-const wrap = (options: Partial<WithEncryptionOptions> = {}): S3.S3Client =>
-  withEncryption(endpoint.client, { keyring: endpoint.keyring, ...options });
 const put = (
   Key: string,
   Body: unknown,
@@ -29,7 +27,7 @@ const read = async (Key: string, by = client): Promise<string> =>
 
 before(async () => {
   endpoint = await TestEndpoint.start();
-  client = wrap();
+  client = endpoint.encrypting();
 });
 beforeEach(() => {
   endpoint.local.faults.clear();
@@ -107,7 +105,7 @@ test('a ContentLength that is not that of the body is refused, whatever the body
 
 describe('deleting many', () => {
   test('an object that S3 keeps keeps its instruction file', async () => {
-    const by = wrap({ storage: 'instruction-file' });
+    const by = endpoint.encrypting({ storage: 'instruction-file' });
     await put('kept', 'content', { by });
     await put('gone', 'content', { by });
     const Objects = [{ Key: 'kept', ETag: '"another"' }, { Key: 'gone' }];
@@ -144,7 +142,7 @@ describe('deleting many', () => {
   });
 
   test('more companions than S3 deletes at once are deleted all the same', async () => {
-    const by = wrap({ storage: 'instruction-file', segmentIndex: true });
+    const by = endpoint.encrypting({ storage: 'instruction-file', segmentIndex: true });
     await put('many/0', 'x', { by });
     const Objects = Array.from({ length: 501 }, (_, i) => ({ Key: `many/${i}` }));
     // Objects that are gone already: what counts is what lies beside them.
@@ -172,7 +170,7 @@ describe('copying', () => {
   const replaced = { MetadataDirective: 'REPLACE', Metadata: { state: 'new' } } as const;
 
   test('a copy that is refused is an error, though the same object was there before', async () => {
-    const by = wrap({ storage: 'instruction-file' });
+    const by = endpoint.encrypting({ storage: 'instruction-file' });
     await put('own', 'content', { by });
     await copy('earlier', `${Bucket}/own`, { by });
     for (const [fault, name] of [
@@ -191,7 +189,7 @@ describe('copying', () => {
   });
 
   test('of format V2 with an instruction file is there when its answer is lost', async () => {
-    const by = wrap({ storage: 'instruction-file', commitmentPolicy: 'FORBID_ENCRYPT_ALLOW_DECRYPT' });
+    const by = endpoint.encrypting({ storage: 'instruction-file', commitmentPolicy: 'FORBID_ENCRYPT_ALLOW_DECRYPT' });
     await put('v2', 'content', { by });
     await put('v2-copy', 'another', { by });
     endpoint.local.faults.set([{ operation: 'CopyObject', loseAnswer: true, times: 'always' }]);
@@ -200,14 +198,14 @@ describe('copying', () => {
   });
 
   test("with a suffix of its own leaves others' instruction files alone, and its copies readable", async () => {
-    const owner = wrap({ storage: 'instruction-file' });
+    const owner = endpoint.encrypting({ storage: 'instruction-file' });
     await put('shared', 'content', { by: owner });
     const { body, metadata } = await endpoint.stored('shared.instruction');
     await endpoint.store('shared.partner', body, metadata);
     // The owner's, as it would be under another key.
     const mine = JSON.stringify({ ...(JSON.parse(String(body)) as object), owner: '1' });
     await endpoint.store('shared.instruction', mine, metadata);
-    const partner = wrap({ instructionSuffix: '.partner' });
+    const partner = endpoint.encrypting({ instructionSuffix: '.partner' });
     await copy('shared', `${Bucket}/shared`, { by: partner, ...replaced });
     await copy('passed-on', `${Bucket}/shared`, { by: partner });
     assert.equal(String((await endpoint.stored('shared.instruction')).body), mine);
@@ -237,7 +235,7 @@ describe('copying', () => {
 });
 
 test('a long stream of format V2 with an instruction file is there when its answer is lost', async () => {
-  const by = wrap({ storage: 'instruction-file', commitmentPolicy: 'FORBID_ENCRYPT_ALLOW_DECRYPT' });
+  const by = endpoint.encrypting({ storage: 'instruction-file', commitmentPolicy: 'FORBID_ENCRYPT_ALLOW_DECRYPT' });
   const length = 17 * MiB;
   endpoint.local.faults.set([{ operation: 'PutObject', key: 'v2-long', loseAnswer: true, times: 'always' }]);
   await put('v2-long', Readable.from([Buffer.alloc(length)]), { by, ContentLength: length });
@@ -272,7 +270,7 @@ describe('a multipart upload', () => {
     by.send(new S3.CompleteMultipartUploadCommand({ ...address, MultipartUpload: { Parts: [...Parts] }, ...more }));
 
   test('that S3 refuses to complete leaves readable what others have put there meanwhile', async () => {
-    const by = wrap({ storage: 'instruction-file' });
+    const by = endpoint.encrypting({ storage: 'instruction-file' });
     await put('meanwhile', 'before', { by });
     const address = await create('meanwhile', by);
     const part = await send(address, 1, Buffer.alloc(100), by);
@@ -299,7 +297,7 @@ describe('a multipart upload', () => {
   });
 
   test('completed twice at the same time is there, whatever the second is told', async () => {
-    const by = wrap({ storage: 'instruction-file' });
+    const by = endpoint.encrypting({ storage: 'instruction-file' });
     const address = await create('twice', by);
     const part = await send(address, 1, Buffer.alloc(6 * MiB), by);
     endpoint.local.faults.set([
@@ -316,7 +314,7 @@ describe('a multipart upload', () => {
       [true, 100],
       [true, 0],
     ] as const) {
-      const by = wrap({ storage: 'instruction-file', segmentIndex });
+      const by = endpoint.encrypting({ storage: 'instruction-file', segmentIndex });
       const address = await create('later', by);
       const part = await send(address, 1, Buffer.alloc(length), by);
       await complete(address, [part], by);
@@ -329,7 +327,7 @@ describe('a multipart upload', () => {
   });
 
   test('that may create alone leaves the instruction file of who was first', async () => {
-    const by = wrap({ storage: 'instruction-file' });
+    const by = endpoint.encrypting({ storage: 'instruction-file' });
     const uploads = [await create('created', by), await create('created', by)] as const;
     const lists = [
       [await send(uploads[0], 1, Buffer.alloc(100, 1), by)],
@@ -390,7 +388,7 @@ describe('a multipart upload', () => {
   });
 
   test('in progress is not forgotten for those that are completed', async () => {
-    const by = wrap({ maxUploads: 2 });
+    const by = endpoint.encrypting({ maxUploads: 2 });
     const live = await create('live', by);
     const first = await send(live, 1, Buffer.alloc(5 * MiB), by);
     for (let i = 0; i < 3; i++) {

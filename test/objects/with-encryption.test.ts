@@ -9,19 +9,17 @@ import * as S3 from '@aws-sdk/client-s3';
 import { Upload } from '@aws-sdk/lib-storage';
 import { getSignedUrl } from '@aws-sdk/s3-request-presigner';
 import { SealpipeError } from '../../src/errors.ts';
-import { type WithEncryptionOptions, withEncryption } from '../../src/objects/with-encryption/with-encryption.ts';
+import { withEncryption } from '../../src/objects/with-encryption/with-encryption.ts';
 import { Bucket, bytesOf, rejection, TestEndpoint } from '../support/endpoint.ts';
 
 const MiB = 1024 * 1024;
 let endpoint: TestEndpoint;
 let client: S3.S3Client;
 type PutBody = NonNullable<S3.PutObjectCommandInput['Body']>;
-const wrap = (options: Partial<WithEncryptionOptions> = {}): S3.S3Client =>
-  withEncryption(endpoint.client, { keyring: endpoint.keyring, ...options });
 
 before(async () => {
   endpoint = await TestEndpoint.start();
-  client = wrap();
+  client = endpoint.encrypting();
 });
 beforeEach(() => {
   endpoint.local.faults.clear();
@@ -89,7 +87,10 @@ describe('lib-storage unmodified', () => {
   });
 
   test('an instruction file is written with the object, and V2 when asked for', async () => {
-    const older = wrap({ storage: 'instruction-file', commitmentPolicy: 'FORBID_ENCRYPT_ALLOW_DECRYPT' });
+    const older = endpoint.encrypting({
+      storage: 'instruction-file',
+      commitmentPolicy: 'FORBID_ENCRYPT_ALLOW_DECRYPT',
+    });
     await new Upload({ client: older, params: { Bucket, Key: 'older', Body: content.subarray(0, 6 * MiB) } }).done();
     const { envelope, plaintextSize } = await endpoint
       .encrypted({ commitmentPolicy: 'REQUIRE_ENCRYPT_ALLOW_DECRYPT' })
@@ -153,7 +154,7 @@ describe('multipart by hand', () => {
     assert.deepEqual(sent(), []);
     await client.send(new S3.AbortMultipartUploadCommand(upload));
 
-    const any = wrap({ partSize: 5 * MiB });
+    const any = endpoint.encrypting({ partSize: 5 * MiB });
     const free = await create('any-order', any);
     const parts = [
       await send(free, 3, part(3, 100), any),
@@ -241,7 +242,7 @@ describe('multipart by hand', () => {
 
   test('an upload that another client, or nobody, began is refused by name', async () => {
     const upload = await create('foreign');
-    const other = wrap();
+    const other = endpoint.encrypting();
     assert.equal(code(await rejection(send(upload, 1, part(1), other))), 'UPLOAD_UNKNOWN');
     assert.equal(code(await rejection(complete(upload, [{ PartNumber: 1, ETag: '"x"' }], other))), 'UPLOAD_UNKNOWN');
     await other.send(new S3.AbortMultipartUploadCommand(upload));
@@ -250,7 +251,7 @@ describe('multipart by hand', () => {
   });
 
   test('uploads beyond the limit are forgotten, the oldest first, and unknown then', async () => {
-    const few = wrap({ maxUploads: 1 });
+    const few = endpoint.encrypting({ maxUploads: 1 });
     const first = await create('first', few);
     const second = await create('second', few);
     assert.equal(code(await rejection(send(first, 1, part(1), few))), 'UPLOAD_UNKNOWN');
@@ -360,7 +361,7 @@ describe('single objects', () => {
 
   test('copies stay readable: the envelope goes along under REPLACE, an instruction file is copied first, plaintext is refused', async () => {
     const context = { né: '日本' };
-    const own = wrap({ encryptionContext: context });
+    const own = endpoint.encrypting({ encryptionContext: context });
     await own.send(new S3.PutObjectCommand({ Bucket, Key: 'source', Body: 'content', Metadata: { a: '1' } }));
     await own.send(new S3.CopyObjectCommand({ Bucket, Key: 'copy', CopySource: `${Bucket}/source` }));
     await own.send(
@@ -380,7 +381,7 @@ describe('single objects', () => {
       assert.equal(await Body?.transformToString(), 'content');
       assert.deepEqual(Metadata, metadata);
     }
-    const filed = wrap({ storage: 'instruction-file' });
+    const filed = endpoint.encrypting({ storage: 'instruction-file' });
     await filed.send(new S3.PutObjectCommand({ Bucket, Key: 'filed', Body: 'content' }));
     await filed.send(new S3.CopyObjectCommand({ Bucket, Key: 'filed-copy', CopySource: `${Bucket}/filed` }));
     assert.equal(
@@ -398,13 +399,13 @@ describe('single objects', () => {
   });
 
   test('listings are refused by name, or give plaintext lengths under the promise of GCM and hide instruction files', async () => {
-    await wrap({ storage: 'instruction-file' }).send(
-      new S3.PutObjectCommand({ Bucket, Key: 'listed/a', Body: 'twelve bytes' }),
-    );
+    await endpoint
+      .encrypting({ storage: 'instruction-file' })
+      .send(new S3.PutObjectCommand({ Bucket, Key: 'listed/a', Body: 'twelve bytes' }));
     for (const command of [new S3.ListObjectsV2Command({ Bucket }), new S3.ListObjectsCommand({ Bucket })]) {
       assert.equal(code(await rejection(client.send(command))), 'COMMAND_REFUSED');
     }
-    const promising = wrap({ contents: 'gcm' });
+    const promising = endpoint.encrypting({ contents: 'gcm' });
     const { Contents, KeyCount } = await promising.send(new S3.ListObjectsV2Command({ Bucket, Prefix: 'listed/' }));
     assert.deepEqual(
       Contents?.map(({ Key, Size }) => [Key, Size]),

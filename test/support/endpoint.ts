@@ -13,6 +13,7 @@ import type { Keyring } from '../../src/keyrings/keyring.ts';
 import { kmsKeyring } from '../../src/keyrings/kms.ts';
 import { type LocalEndpoint, type LocalEndpointOptions, startLocalEndpoint } from '../../src/local/index.ts';
 import { EncryptedS3, type EncryptedS3Options } from '../../src/objects/encrypted-s3.ts';
+import { type WithEncryptionOptions, withEncryption } from '../../src/objects/with-encryption/with-encryption.ts';
 
 export const Bucket = 'test-bucket';
 
@@ -38,6 +39,11 @@ export class TestEndpoint {
 
   encrypted(options: Partial<EncryptedS3Options> = {}): EncryptedS3 {
     return new EncryptedS3({ client: this.client, keyring: this.keyring, ...options });
+  }
+
+  /** A client of the SDK that encrypts. */
+  encrypting(options: Partial<WithEncryptionOptions> = {}): S3Client {
+    return withEncryption(this.client, { keyring: this.keyring, ...options });
   }
 
   /** The requests that `run` makes, by operation. */
