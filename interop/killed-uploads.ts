@@ -64,9 +64,7 @@ interface Round {
 /** Killed once, the same call finishes the object. @returns what is wrong */
 async function finishedAfterKill({ local, folder, reader, round }: Round): Promise<string | undefined> {
   const source = newSource(folder, round);
-  // A kill that came too late is no round: the same call then uploads the object anew.
-  do local.requests.clear();
-  while (!(await killedUpload(local, source)) || local.requests.count('CompleteMultipartUpload') > 0);
+  await killedBeforeComplete(local, source);
   const status = await ended(start(local, source));
   await local.requests.settled();
   if (status !== 0) return `run again, it ended with status ${status}`;
@@ -87,13 +85,9 @@ async function finishedAfterKill({ local, folder, reader, round }: Round): Promi
 /** Killed once, then the file is written over in place: nothing more may be sent under the old key. */
 async function changedInBetween({ local, folder, round }: Round): Promise<string | undefined> {
   const source = newSource(folder, round);
-  local.requests.clear();
-  // Until a kill comes at a moment at which there is something to go on with.
-  for (;;) {
-    if (!(await killedUpload(local, source))) return undefined;
-    if (local.requests.count('UploadPart') > 0) break;
-  }
-  await local.requests.settled();
+  // Until there is something to go on with.
+  do await killedBeforeComplete(local, source);
+  while (local.requests.count('UploadPart') === 0);
   const before = local.requests.count('UploadPart');
   writeFileSync(source.path, randomBytes(1000), { flag: 'r+' });
   utimesSync(source.path, 1_000_000, 1_000_000);
@@ -136,7 +130,16 @@ function ended(child: ChildProcess): Promise<number | null> {
   return new Promise((resolve) => child.once('exit', resolve));
 }
 
-/** @returns whether the kill came before the end */
+/**
+ * Kills an upload that has not asked for its object yet. A kill that came later is no round, whether or not the process was still
+ * there to be killed: its journal may be gone, and the same call then begins a new upload, of whatever the source is by then.
+ */
+async function killedBeforeComplete(local: LocalEndpoint, source: Source): Promise<void> {
+  do local.requests.clear();
+  while (!(await killedUpload(local, source)) || local.requests.count('CompleteMultipartUpload') > 0);
+}
+
+/** @returns whether the kill came before the end of the process */
 async function killedUpload(local: LocalEndpoint, source: Source): Promise<boolean> {
   const known = local.requests.length;
   const child = start(local, source);
