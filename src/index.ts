@@ -55,6 +55,7 @@ export { type HttpRange, parseHttpRange, resolveHttpRange } from './readers/http
 export type { RangeSource } from './readers/range-source.ts';
 export type { AccessPolicy } from './readers/read-ahead.ts';
 export { type S3FailureContext, s3Failure } from './retry/s3-failure.ts';
-export { createDecryptStream, type DecryptStreamOptions, type ReleaseRule } from './streams/decrypt-stream.ts';
+export { createDecryptStream, type DecryptStreamOptions } from './streams/decrypt-stream.ts';
 export { createEncryptStream, type EncryptStream, type EncryptStreamOptions } from './streams/encrypt-stream.ts';
+export type { ReleaseRule } from './streams/plaintext-release.ts';
 export { type ByteTransform, createDecryptWebStream, createEncryptWebStream } from './streams/web-streams.ts';

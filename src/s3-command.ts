@@ -111,6 +111,19 @@ export function withFirstAnswer<C extends TunableCommand>(command: C, answer: ()
   return command;
 }
 
+/** Has each send of this command made by `handle` in place of the client's request handler, unless that returns undefined. */
+export function withHandler<C extends TunableCommand>(
+  command: C,
+  handle: (request: object) => Promise<object | undefined>,
+): C {
+  const handling =
+    (next: Next): Next =>
+    async (args) =>
+      (args.request && (await handle(args.request))) ?? next(args);
+  add(command, handling, { name: 'sealpipeHandler', step: 'deserialize', priority: 'low' });
+  return command;
+}
+
 /** Whether a host name is this machine's own: nothing leaves it, so nothing on the way can change a payload. */
 export function isLoopback(hostname: string): boolean {
   const host = hostname.replace(/^\[|\]$/g, '').toLowerCase();

@@ -1,11 +1,12 @@
-import type { Readable, Transform } from 'node:stream';
+import type { Readable } from 'node:stream';
 import type { GetObjectCommandOutput } from '@aws-sdk/client-s3';
 import type { Envelope } from '../format/envelope.ts';
 import type { StringMap } from '../format/string-map.ts';
-import { decryptStreamWith, type ReleaseRule } from '../streams/decrypt-stream.ts';
 import { destroyOnAbort } from '../streams/destroy-on-abort.ts';
+import type { ReleaseRule } from '../streams/plaintext-release.ts';
 import { type AnsweredObject, openAnswered, requestObject } from './answered-object.ts';
 import type { OnRetry } from './broken-off.ts';
+import { DecryptedBody } from './decrypted-body.ts';
 import type { ObjectAddress, ObjectSetting } from './object-setting.ts';
 import { ParallelBody } from './parallel-body.ts';
 import { checkParallelOptions, idleTimeoutOf, isParallel, parallelOptions } from './parallel-options.ts';
@@ -105,7 +106,7 @@ export async function openAnswer(
 
 /** An opened object with the stream of its plaintext. */
 export function bodyOf(object: AnsweredObject, options: GetOptions): GetResult {
-  const { signal, release, maxBuffered, onRetry } = options;
+  const { signal, release, maxBuffered, transport, onRetry } = options;
   const { contentKey, result } = object;
   if (contentKey !== undefined && isParallel(object, options)) {
     return { ...result, body: new ParallelBody(object, contentKey, { ...parallelOptions(options), release }) };
@@ -113,29 +114,10 @@ export function bodyOf(object: AnsweredObject, options: GetOptions): GetResult {
   const { client, pinned, answer, storedSize, sized } = object;
   const whole = sized ? storedSize : undefined;
   const idleTimeout = idleTimeoutOf(options);
-  const stored = new ResumableBody({ client, input: pinned, answer, idleTimeout, storedSize: whole, onRetry });
-  if (contentKey === undefined) {
-    destroyOnAbort(stored, signal, 'download');
-    return { ...result, body: stored };
-  }
-  const decrypt = decryptStreamWith(object.envelope as Envelope, contentKey, {
-    contentLength: whole,
-    release,
-    maxBuffered,
-    signal,
-  });
-  join(stored, decrypt);
-  return { ...result, body: decrypt };
-}
-
-/**
- * What `pipeline` does for these two, without the signal that it fires at its end: of a small object that would take as long as its
- * cipher.
- */
-function join(stored: ResumableBody, decrypt: Transform): void {
-  // Whoever reads hears of it from the stream itself.
-  decrypt.on('error', () => undefined);
-  stored.once('error', (error) => decrypt.destroy(error));
-  decrypt.once('close', () => stored.destroy());
-  stored.pipe(decrypt);
+  const receiving = { client, input: pinned, answer, idleTimeout, transport, storedSize: whole, onRetry };
+  if (contentKey !== undefined)
+    return { ...result, body: new DecryptedBody(contentKey, { ...receiving, release, maxBuffered, signal }) };
+  const body = new ResumableBody(receiving);
+  destroyOnAbort(body, signal, 'download');
+  return { ...result, body };
 }

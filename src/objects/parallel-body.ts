@@ -2,8 +2,8 @@ import { Readable } from 'node:stream';
 import { streamBufferLength } from '../buffer-length.ts';
 import type { ContentKey } from '../crypto/content-key.ts';
 import { SealpipeError } from '../errors.ts';
-import type { ReleaseRule } from '../streams/decrypt-stream.ts';
 import { destroyOnAbort } from '../streams/destroy-on-abort.ts';
+import type { ReleaseRule } from '../streams/plaintext-release.ts';
 import type { AnsweredObject } from './answered-object.ts';
 import { ParallelContent, type ParallelOptions } from './parallel-content.ts';
 

@@ -1,8 +1,6 @@
 /** The content of one GCM object by several workers: from one connection or from several, into a file or handed on in order. */
-import type { Readable } from 'node:stream';
 import { type ContentKey, wipe } from '../crypto/content-key.ts';
 import { SealpipeError } from '../errors.ts';
-import { tagLength } from '../format/lengths.ts';
 import { PartBuffers } from '../multipart/part-buffers.ts';
 import { Semaphore } from '../multipart/semaphore.ts';
 import { sharedMemory } from '../multipart/workers/shared-memory.ts';
@@ -12,7 +10,7 @@ import type { AnsweredObject } from './answered-object.ts';
 import type { OnRetry } from './broken-off.ts';
 import { fileRangeLength, rangeOf, rangesFrom, type StoredRange } from './range-plan.ts';
 import { ReadingSession } from './reading-session.ts';
-import { ResumableBody } from './resumable-body.ts';
+import { collectSegments } from './segment-collector.ts';
 import { discardAnswer, receiveStoredRange } from './stored-ranges.ts';
 
 const MiB = 1024 * 1024;
@@ -137,20 +135,30 @@ export class ParallelContent {
     const buffers = new PartBuffers(count, sharedMemory);
     const session = this.#openSession(path, count);
     const opening = new Set<Promise<void>>();
-    const body = this.#wholeBody();
+    const { client, pinned, answer, storedSize } = this.#object;
+    const { idleTimeout, transport, onRetry } = this.#options;
     try {
       let number = 0;
-      const trailer = await this.#collect(body, { length: streamedSegment, buffers }, (segment) => {
-        const { content, offset, buffer } = segment;
-        const open = session
-          .unseal({ number: ++number, offset, content })
-          .then(() => this.#options.onDone?.(content.length))
-          .catch((error: unknown) => {
-            body.destroy(this.#fail(error));
-          })
-          .finally(() => buffers.release(buffer));
-        opening.add(open);
-        void open.then(() => opening.delete(open));
+      const trailer = await collectSegments({
+        client,
+        input: pinned,
+        answer,
+        storedSize,
+        idleTimeout,
+        transport,
+        onRetry,
+        signal: this.#signal,
+        segmentLength: streamedSegment,
+        buffers,
+        onSegment: ({ content, offset, buffer }) => {
+          const open = session
+            .unseal({ number: ++number, offset, content })
+            .then(() => this.#options.onDone?.(content.length))
+            .catch((error: unknown) => void this.#fail(error))
+            .finally(() => buffers.release(buffer));
+          opening.add(open);
+          void open.then(() => opening.delete(open));
+        },
       });
       await Promise.all(opening);
       if (this.#failure !== undefined) throw this.#failure;
@@ -158,7 +166,6 @@ export class ParallelContent {
     } catch (error) {
       throw this.#fail(error);
     } finally {
-      body.destroy();
       await Promise.allSettled(opening);
       buffers.close();
       session.close();
@@ -251,50 +258,6 @@ export class ParallelContent {
     await session.unseal({ number, offset: start, content: buffer.subarray(0, content) });
     this.#trailers[number] = trailer;
     return { buffer, length: content };
-  }
-
-  /** The whole object, over one connection at a time. */
-  #wholeBody(): ResumableBody {
-    const { client, pinned, answer, storedSize } = this.#object;
-    const { idleTimeout, onRetry } = this.#options;
-    const body = new ResumableBody({ client, input: pinned, answer, idleTimeout, storedSize, onRetry });
-    const onStop = (): void => {
-      body.destroy(this.#signal.reason instanceof Error ? this.#signal.reason : undefined);
-    };
-    if (this.#signal.aborted) onStop();
-    this.#signal.addEventListener('abort', onStop, { once: true });
-    body.once('close', () => this.#signal.removeEventListener('abort', onStop));
-    return body;
-  }
-
-  /** Cuts a body into segments in shared memory. @returns what follows the content */
-  async #collect(
-    body: Readable,
-    { length, buffers }: { length: number; buffers: PartBuffers },
-    onSegment: (segment: { content: Buffer; offset: number; buffer: Buffer }) => void,
-  ): Promise<Buffer> {
-    const contentLength = this.#object.storedSize - tagLength;
-    const trailer = Buffer.alloc(tagLength);
-    let buffer: Buffer | undefined;
-    let received = 0;
-    let offset = 0;
-    let filled = 0;
-    for await (const chunk of body as AsyncIterable<Buffer>) {
-      let rest = chunk.subarray(0, Math.max(0, contentLength - received));
-      trailer.set(chunk.subarray(rest.length), Math.max(0, received - contentLength));
-      received += chunk.length;
-      while (rest.length > 0) {
-        buffer ??= await buffers.acquire(length);
-        const taken = rest.subarray(0, length - filled);
-        buffer.set(taken, filled);
-        filled += taken.length;
-        rest = rest.subarray(taken.length);
-        if (filled < length && offset + filled < contentLength) continue;
-        onSegment({ content: buffer.subarray(0, filled), offset, buffer });
-        [buffer, offset, filled] = [undefined, offset + filled, 0];
-      }
-    }
-    return trailer;
   }
 
   #fetchedByWorkers(): boolean {

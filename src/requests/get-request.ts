@@ -6,8 +6,10 @@ import {
   type S3Client,
 } from '@aws-sdk/client-s3';
 import { withoutResponseChecksum, withoutSdkRetries } from '../s3-command.ts';
-import { sendForStream } from './direct-requests.ts';
+import { type DirectCall, sendForStream } from './direct-requests.ts';
 import type { HttpAnswer } from './http-exchange.ts';
+import { divertFrom } from './receiving-agent.ts';
+import { withReceivingConnections } from './receiving-handler.ts';
 import type { Header } from './signature.ts';
 
 export interface GetRequestOptions {
@@ -19,7 +21,10 @@ export interface GetRequestOptions {
   readonly transport?: 'auto' | 'client' | 'workers' | undefined;
 }
 
-/** Asks for an object, or a range of one. No checksum of the store's is asked for: a tag proves more. */
+/**
+ * Asks for an object, or a range of one. No checksum of the store's is asked for: a tag proves more. A request to the end of an object may
+ * have a long body: where it goes through the client, it comes over a connection that can be diverted.
+ */
 export async function sendGet(
   client: S3Client,
   input: GetObjectCommandInput,
@@ -29,11 +34,31 @@ export async function sendGet(
     const get = withoutResponseChecksum(new GetObjectCommand(input));
     return sdkRetries ? get : withoutSdkRetries(get);
   };
-  if (
-    transport === 'client' ||
-    Object.keys(input).some((name) => input[name as never] !== undefined && !known.has(name))
-  )
-    return client.send(command(), { abortSignal: signal });
+  if (transport === 'client') return client.send(command(), { abortSignal: signal });
+  const { Range } = input;
+  if (Range !== undefined && !Range.endsWith('-')) return sendLearned(client, input, { signal, command });
+  const throughClient = (): GetObjectCommand => withReceivingConnections(command(), client, signal);
+  const answer =
+    (lastLengths.get(client) ?? 0) < divertFrom
+      ? await sendLearned(client, input, { signal, command, throughClient })
+      : await client.send(throughClient(), { abortSignal: signal });
+  lastLengths.set(client, answer.ContentLength ?? 0);
+  return answer;
+}
+
+/** Of the last answer to a request to the end: who asks for long objects most often asks for another one. */
+const lastLengths = new WeakMap<S3Client, number>();
+
+/** Without the client, once it has been seen what it sends. */
+function sendLearned(
+  client: S3Client,
+  input: GetObjectCommandInput,
+  { signal, ...commands }: Pick<DirectCall<Readable, GetObjectCommandOutput>, 'signal' | 'command' | 'throughClient'>,
+): Promise<GetObjectCommandOutput> {
+  if (Object.keys(input).some((name) => input[name as never] !== undefined && !known.has(name))) {
+    const { command, throughClient = command } = commands;
+    return client.send(throughClient() as GetObjectCommand, { abortSignal: signal });
+  }
   const { Bucket, Key, Range, IfMatch, ExpectedBucketOwner, RequestPayer } = input;
   const headers: Header[] = [];
   if (Range !== undefined) headers.push(['range', Range]);
@@ -41,7 +66,7 @@ export async function sendGet(
   return sendForStream(client, {
     kind: JSON.stringify(['GetObject', Bucket, ExpectedBucketOwner, RequestPayer]),
     parts: { objectKey: Key, headers },
-    command,
+    ...commands,
     read: outputOf,
     signal,
   });

@@ -33,10 +33,16 @@ export function isUntouchedClient(client: AwsClient): boolean {
   if (logger !== undefined && logger.constructor.name !== 'NoOpLogger') return false;
   if (decisiveSettings.some((name) => config[name] !== fresh.config[name])) return false;
   if (madeAnew.some((name) => !isSameSource(config[name], fresh.config[name]))) return false;
-  // Stubbed in place, as tests and instrumentations do.
-  if (requestHandler?.handle !== (fresh.config.requestHandler as Handler | undefined)?.handle) return false;
+  if (!handlesItself(client)) return false;
   const { requestTimeout = 0, socketTimeout = 0 } = handlerSettings(requestHandler);
   return requestTimeout === 0 && socketTimeout === 0 && hasPlainModules({ watched: false }) && isPlainClient(client);
+}
+
+/** Whether a client's handler is not stubbed in place, as tests and instrumentations do. */
+export function handlesItself(client: AwsClient): boolean {
+  const handleOf = ({ config }: Pick<FreshClient, 'config'>): unknown => (config.requestHandler as Handler)?.handle;
+  const fresh = freshOf(client);
+  return fresh !== undefined && handleOf(client as never) === handleOf(fresh);
 }
 
 type NodeFunction = ((...args: never[]) => unknown) & { readonly __original?: NodeFunction };
@@ -106,8 +112,8 @@ interface AgentSettings {
 
 /** What a client's request handler was given. */
 export interface HandlerSettings {
-  readonly httpAgent?: AgentSettings;
-  readonly httpsAgent?: AgentSettings;
+  readonly httpAgent?: AgentSettings | undefined;
+  readonly httpsAgent?: AgentSettings | undefined;
   /** Milliseconds. */
   readonly connectionTimeout?: number | undefined;
   readonly requestTimeout?: number | undefined;
@@ -117,6 +123,30 @@ export interface HandlerSettings {
 /** Empty before the client's first request. */
 export function handlerSettings(handler: object | undefined): HandlerSettings {
   return (handler as Handler | undefined)?.httpHandlerConfigs?.() ?? {};
+}
+
+/** A handler that has not been looked at yet, and how it comes by its settings then. */
+interface UnsettledHandler extends Handler {
+  config?: SettlingSettings | undefined;
+  readonly configProvider?: Promise<SettlingSettings>;
+}
+
+interface SettlingSettings extends Omit<HandlerSettings, 'httpAgent'> {
+  httpAgent?: AgentSettings | undefined;
+  readonly httpAgentProvider?: () => Promise<AgentSettings>;
+}
+
+/**
+ * Settles a handler as its own first request would, which may never come. The settings are the same object as long as they are the same.
+ * @returns undefined where they cannot be had, or the agents are a caller's
+ */
+export async function settledSettings(handler: object): Promise<HandlerSettings | undefined> {
+  const unsettled = handler as UnsettledHandler;
+  const settings = unsettled.config ?? (await unsettled.configProvider);
+  if (settings === undefined) return undefined;
+  settings.httpAgent ??= await settings.httpAgentProvider?.();
+  unsettled.config = settings;
+  return hasPlainAgents(unsettled) && settings.httpAgent && settings.httpsAgent ? settings : undefined;
 }
 
 function hasPlainAgents(handler: Handler | undefined): boolean {

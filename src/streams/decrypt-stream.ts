@@ -12,18 +12,8 @@ import type { Keyring } from '../keyrings/keyring.ts';
 import { openContentKey } from '../keyrings/open-content-key.ts';
 import { assertKeyring } from '../keyrings/provider.ts';
 import { destroyOnAbort } from './destroy-on-abort.ts';
+import { bufferLimit, defaultMaxBuffered, PlaintextRelease, type ReleaseRule } from './plaintext-release.ts';
 import { unlessAborted } from './unless-aborted.ts';
-
-/**
- * When plaintext comes out.
- * - `authenticated`: only after the tag of the whole object has been verified; held in memory up to `maxBuffered`.
- * - `delayed`: as it is decrypted. The tag is verified at the end: until the stream has ended without an error, what came out
- *   may have been altered. The right choice where the sink can undo (a temporary file, a transaction).
- */
-export type ReleaseRule = 'authenticated' | 'delayed';
-
-/** Default of `maxBuffered`: 64 MiB, as in the Java client's buffered mode. */
-export const defaultMaxBuffered: number = 64 * 1024 * 1024;
 
 /** How a stored object is decrypted. */
 export interface DecryptStreamOptions extends ReadPolicy {
@@ -78,16 +68,6 @@ export function decryptStreamOf(envelope: Envelope, options: Omit<DecryptStreamO
   );
 }
 
-/** As {@link createDecryptStream}, of content whose key has been opened before. The stream overwrites the key. */
-export function decryptStreamWith(
-  envelope: Envelope,
-  contentKey: ContentKey,
-  options: Pick<DecryptStreamOptions, 'contentLength' | 'release' | 'maxBuffered' | 'signal'>,
-): Transform {
-  assertReleaseOptions(options);
-  return new DecryptTransform(envelope, options, async () => contentKey);
-}
-
 /**
  * Refuses content that would have to be buffered and is too large for it, or that cannot be whole, before it is fetched.
  * @throws SealpipeError TRUNCATED, TOO_LARGE or BUFFER_LIMIT
@@ -119,11 +99,8 @@ class DecryptTransform extends Transform {
   readonly #openKey: (signal: AbortSignal) => Promise<ContentKey>;
   /** Ends the wait for the key: Node calls `_destroy` only when the construction is over. */
   readonly #stop = new AbortController();
-  readonly #maxBuffered: number;
+  readonly #release: PlaintextRelease;
   #decryptor: ContentDecryptor | undefined;
-  /** Plaintext that waits for the tag; undefined under `delayed`. */
-  #waiting: Uint8Array[] | undefined;
-  #waitingLength = 0;
 
   constructor(
     envelope: Envelope,
@@ -134,8 +111,7 @@ class DecryptTransform extends Transform {
     this.#envelope = envelope;
     this.#options = options;
     this.#openKey = openKey;
-    this.#maxBuffered = options.maxBuffered ?? defaultMaxBuffered;
-    this.#waiting = options.release === 'delayed' ? undefined : [];
+    this.#release = new PlaintextRelease(options, (plaintext) => this.push(plaintext));
     destroyOnAbort(this, options.signal, 'decryption');
     if (options.signal?.aborted === true) this.#stop.abort(options.signal.reason);
   }
@@ -156,7 +132,7 @@ class DecryptTransform extends Transform {
 
   override _transform(chunk: Uint8Array, _encoding: BufferEncoding, callback: TransformCallback): void {
     try {
-      for (const slice of slices(chunk)) this.#release((this.#decryptor as ContentDecryptor).update(slice));
+      for (const slice of slices(chunk)) this.#release.take((this.#decryptor as ContentDecryptor).update(slice));
       callback();
     } catch (error) {
       callback(error as Error);
@@ -165,9 +141,8 @@ class DecryptTransform extends Transform {
 
   override _flush(callback: TransformCallback): void {
     try {
-      this.#release((this.#decryptor as ContentDecryptor).final());
-      for (const plaintext of this.#waiting ?? []) this.push(plaintext);
-      this.#waiting = [];
+      this.#release.take((this.#decryptor as ContentDecryptor).final());
+      this.#release.end();
       callback();
     } catch (error) {
       callback(error as Error);
@@ -182,20 +157,8 @@ class DecryptTransform extends Transform {
 
   override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
     this.#decryptor?.close();
-    for (const plaintext of this.#waiting ?? []) plaintext.fill(0);
-    this.#waiting = [];
+    this.#release.discard();
     callback(error);
-  }
-
-  #release(plaintext: Uint8Array): void {
-    if (plaintext.length === 0) return;
-    if (this.#waiting === undefined) {
-      this.push(plaintext);
-      return;
-    }
-    this.#waitingLength += plaintext.length;
-    if (this.#waitingLength > this.#maxBuffered) throw bufferLimit(this.#waitingLength, this.#maxBuffered);
-    this.#waiting.push(plaintext);
   }
 }
 
@@ -207,14 +170,6 @@ function passThrough(signal: AbortSignal | undefined): Transform {
   });
   destroyOnAbort(stream, signal, 'download');
   return stream;
-}
-
-function bufferLimit(length: number, limit: number): SealpipeError {
-  return new SealpipeError(
-    'BUFFER_LIMIT',
-    `the object has ${length} bytes or more, and at most ${limit} are held back until the tag is verified: ` +
-      "download it to a file, make a segment index of it (sealpipe index), raise maxBuffered, or take plaintext before its authentication by name (release: 'delayed', --release delayed)",
-  );
 }
 
 function assertReleaseOptions({

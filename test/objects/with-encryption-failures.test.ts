@@ -366,7 +366,9 @@ describe('a multipart upload', () => {
       const address = await create('held', client);
       await complete(address, [await send(address, 1, Buffer.alloc(5 * MiB - 1), client)], client);
     }
-    const grown = (await held()) - before;
+    // Memory that is collected is freed by another thread, in its own time.
+    let grown = (await held()) - before;
+    for (let tries = 0; tries < 100 && grown >= 20 * MiB; tries++) grown = (await held()) - before;
     assert.ok(grown < 20 * MiB, `12 completed uploads hold ${grown} bytes`);
   });
 

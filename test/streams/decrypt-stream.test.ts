@@ -15,9 +15,9 @@ import {
   checkContentLength,
   createDecryptStream,
   type DecryptStreamOptions,
-  defaultMaxBuffered,
 } from '../../src/streams/decrypt-stream.ts';
 import { createEncryptStream } from '../../src/streams/encrypt-stream.ts';
+import { defaultMaxBuffered } from '../../src/streams/plaintext-release.ts';
 import { edited, envelopeV2Cbc, envelopeV3 } from '../support/envelopes.ts';
 import { failure } from '../support/failure.ts';
 import { pieces } from '../support/properties.ts';

@@ -10,7 +10,7 @@ import type { Keyring } from '../../keyrings/keyring.ts';
 import { type SegmentIndexOptions, wantedSegmentSize } from '../../multipart/encrypted-upload.ts';
 import { maxPartSize } from '../../multipart/part-sizes.ts';
 import { leanRequest } from '../../s3-command.ts';
-import type { ReleaseRule } from '../../streams/decrypt-stream.ts';
+import type { ReleaseRule } from '../../streams/plaintext-release.ts';
 import { objectSetting } from '../object-setting.ts';
 import type { CommandCall, EncryptingClient } from './command-call.ts';
 import { type HandledCommand, isHandled, refusal } from './command-rules.ts';
