@@ -52,6 +52,12 @@ test('a browser draws every figure of the page, and shows the numbers', { skip: 
     const options = [
       '--headless',
       '--disable-gpu',
+      // It is to show one file, not to call home.
+      '--disable-background-networking',
+      '--disable-component-update',
+      '--disable-sync',
+      '--disable-quic',
+      '--no-first-run',
       '--virtual-time-budget=3000',
       '--dump-dom',
       `--user-data-dir=${folder}/profile`,
