@@ -96,22 +96,7 @@ export interface HandlerAnswer {
   readonly body: unknown;
 }
 
-/** Has the SDK take its first answer, or failure, from here instead of sending; what it sends after that is its own. */
-export function withFirstAnswer<C extends TunableCommand>(command: C, answer: () => Promise<HandlerAnswer>): C {
-  let first = true;
-  const answering =
-    (next: Next): Next =>
-    async (args) => {
-      if (!first) return next(args);
-      first = false;
-      return { response: await answer() };
-    };
-  // The last step: what comes after would send.
-  add(command, answering, { name: 'sealpipeFirstAnswer', step: 'deserialize', priority: 'low' });
-  return command;
-}
-
-/** Has each send of this command made by `handle` in place of the client's request handler, unless that returns undefined. */
+/** Has each send of this command made by `handle` in place of the client's request handler, unless that resolves to undefined. */
 export function withHandler<C extends TunableCommand>(
   command: C,
   handle: (request: object) => Promise<object | undefined>,
@@ -120,8 +105,19 @@ export function withHandler<C extends TunableCommand>(
     (next: Next): Next =>
     async (args) =>
       (args.request && (await handle(args.request))) ?? next(args);
+  // The last step: what comes after would send.
   add(command, handling, { name: 'sealpipeHandler', step: 'deserialize', priority: 'low' });
   return command;
+}
+
+/** Has the SDK take its first answer, or failure, from here instead of sending, in the place of {@link withHandler}; what it sends after that is its own. */
+export function withFirstAnswer<C extends TunableCommand>(command: C, answer: () => Promise<HandlerAnswer>): C {
+  let first = true;
+  return withHandler(command, async () => {
+    if (!first) return undefined;
+    first = false;
+    return { response: await answer() };
+  });
 }
 
 /** Whether a host name is this machine's own: nothing leaves it, so nothing on the way can change a payload. */

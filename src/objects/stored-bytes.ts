@@ -35,7 +35,7 @@ export interface BytesReceiver {
    * the receiver's.
    */
   readonly inPlace: boolean;
-  /** The next bytes. @returns whether more are wanted before `resume` */
+  /** The next bytes. @returns whether more are wanted before `resume`: if not, none come */
   take(chunk: Uint8Array): boolean;
   /** All bytes have been taken. */
   end(): void;
@@ -59,6 +59,8 @@ export class StoredBytes {
   /** Since when. */
   #waitingSince: number | undefined;
   #source: Readable | undefined;
+  /** Ours, of the source: others may be watching it. */
+  #listeners: Record<string, (event: unknown) => void> = {};
   /** Of the source, where its body is long. */
   #diversion: Diversion | undefined;
   #received = 0;
@@ -100,16 +102,19 @@ export class StoredBytes {
       return;
     }
     this.#source = source;
-    source.on('data', (chunk: Buffer) => {
-      if (!this.#take(chunk)) source.pause();
-    });
+    this.#listeners = {
+      data: (chunk) => {
+        if (!this.#take(chunk as Buffer)) source.pause();
+      },
+      end: () => this.#ended(undefined),
+      error: (error) => this.#ended(error as Error),
+      // A response that is cut emits close without end, on some Node versions without an error.
+      close: () => this.#ended(undefined),
+    };
+    for (const [event, listener] of Object.entries(this.#listeners)) source.on(event, listener);
     // A receiver that has enough has enough of another connection, too.
     if (this.#wanted) this.#waitingSince = performance.now();
     else source.pause();
-    source.once('end', () => this.#ended(undefined));
-    source.once('error', (error) => this.#ended(error));
-    // A response that is cut emits close without end, on some Node versions without an error.
-    source.once('close', () => this.#ended(undefined));
     // It may have been cut while the key was being asked for, when nobody listened: no event will come any more.
     if (source.closed) this.#later(() => this.#ended(source.errored ?? undefined));
     else this.#divert(source, answer.ContentLength);
@@ -149,8 +154,8 @@ export class StoredBytes {
     this.#source = undefined;
     this.#diversion = undefined;
     if (source === undefined) return;
-    source.removeAllListeners('data').removeAllListeners('end').removeAllListeners('close').removeAllListeners('error');
     source.on('error', () => undefined);
+    for (const [event, listener] of Object.entries(this.#listeners)) source.off(event, listener);
     source.destroy();
   }
 
@@ -161,9 +166,7 @@ export class StoredBytes {
     this.#detach();
     if (complete) this.#finish();
     else
-      void this.#resume(
-        error ?? new Error(`the connection was closed after ${this.#received} of ${this.#length} bytes`),
-      );
+      void this.#mend(error ?? new Error(`the connection was closed after ${this.#received} of ${this.#length} bytes`));
   }
 
   #checkIdle(): void {
@@ -181,7 +184,7 @@ export class StoredBytes {
     this.#receiver.fail(error);
   }
 
-  async #resume(failure: unknown): Promise<void> {
+  async #mend(failure: unknown): Promise<void> {
     const { input } = this.#options;
     const context = {
       operation: 'GetObject',

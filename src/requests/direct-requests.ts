@@ -28,8 +28,6 @@ export interface DirectCall<Body, Output> {
   readonly parts: RequestParts;
   /** The same request for the client. */
   readonly command: () => TunableCommand;
-  /** As `command`, where the client sends it from the start: the answer of a failed attempt can be put into it no more. */
-  readonly throughClient?: (() => TunableCommand) | undefined;
   /** What a success says, as the client would have put it. Undefined: it is not understood, and the SDK may try. */
   readonly read: (answer: HttpAnswer<Body>) => Output | undefined;
   readonly signal: AbortSignal;
@@ -86,20 +84,19 @@ class DirectRequests {
   }
 
   async send<Body, Output>(
-    { kind, parts, command, throughClient = command, read, signal }: DirectCall<Body, Output>,
+    { kind, parts, command, read, signal }: DirectCall<Body, Output>,
     exchangeBy: Exchange<Body>,
   ): Promise<Output> {
-    if (!isUntouchedClient(this.#client)) return this.#throughClient(throughClient(), signal);
+    if (!isUntouchedClient(this.#client)) return this.#throughClient(command(), signal);
     const lesson = this.#lessons.get(kind) ?? 0;
     if (typeof lesson === 'number') {
-      const sent = throughClient();
-      return this.#throughClient(lesson < maxLessons ? this.#learning(kind, parts, sent) : sent, signal);
+      return this.#throughClient(lesson < maxLessons ? this.#learning(kind, parts, command()) : command(), signal);
     }
     const agent = this.#readyAgent();
     const [identity, place] =
       agent === undefined ? [] : await Promise.all([identityOf(this.#client), placeOf(this.#client)]);
     if (agent === undefined || identity === undefined || !arePlain(parts) || !this.#isLearnedAt(place))
-      return this.#throughClient(throughClient(), signal);
+      return this.#throughClient(command(), signal);
     const request = fillTemplate(lesson, parts, { identity, timestamp: signingTimestamp(timeOf(this.#client)) });
     let answer: HttpAnswer<Body>;
     try {

@@ -6,10 +6,10 @@ import {
   type S3Client,
 } from '@aws-sdk/client-s3';
 import { withoutResponseChecksum, withoutSdkRetries } from '../s3-command.ts';
-import { type DirectCall, sendForStream } from './direct-requests.ts';
+import { sendForStream } from './direct-requests.ts';
 import type { HttpAnswer } from './http-exchange.ts';
 import { divertFrom } from './receiving-agent.ts';
-import { withReceivingConnections } from './receiving-handler.ts';
+import { sentByReceivingConnections } from './receiving-handler.ts';
 import type { Header } from './signature.ts';
 
 export interface GetRequestOptions {
@@ -30,47 +30,35 @@ export async function sendGet(
   input: GetObjectCommandInput,
   { signal, sdkRetries = true, transport = 'auto' }: GetRequestOptions,
 ): Promise<GetObjectCommandOutput> {
+  const { Bucket, Key, Range, IfMatch, ExpectedBucketOwner, RequestPayer } = input;
+  const toTheEnd = transport !== 'client' && (Range === undefined || Range.endsWith('-'));
   const command = (): GetObjectCommand => {
     const get = withoutResponseChecksum(new GetObjectCommand(input));
-    return sdkRetries ? get : withoutSdkRetries(get);
+    if (!sdkRetries) withoutSdkRetries(get);
+    return toTheEnd ? sentByReceivingConnections(get, client, signal) : get;
   };
-  if (transport === 'client') return client.send(command(), { abortSignal: signal });
-  const { Range } = input;
-  if (Range !== undefined && !Range.endsWith('-')) return sendLearned(client, input, { signal, command });
-  const throughClient = (): GetObjectCommand => withReceivingConnections(command(), client, signal);
-  const answer =
-    (lastLengths.get(client) ?? 0) < divertFrom
-      ? await sendLearned(client, input, { signal, command, throughClient })
-      : await client.send(throughClient(), { abortSignal: signal });
-  lastLengths.set(client, answer.ContentLength ?? 0);
+  const send = (): Promise<GetObjectCommandOutput> => {
+    const isLong = toTheEnd && (lastLengths.get(client) ?? 0) >= divertFrom;
+    const isUnusual = Object.keys(input).some((name) => input[name as never] !== undefined && !known.has(name));
+    if (transport === 'client' || isLong || isUnusual) return client.send(command(), { abortSignal: signal });
+    const headers: Header[] = [];
+    if (Range !== undefined) headers.push(['range', Range]);
+    if (IfMatch !== undefined) headers.push(['if-match', IfMatch]);
+    return sendForStream(client, {
+      kind: JSON.stringify(['GetObject', Bucket, ExpectedBucketOwner, RequestPayer]),
+      parts: { objectKey: Key, headers },
+      command,
+      read: outputOf,
+      signal,
+    });
+  };
+  const answer = await send();
+  if (toTheEnd) lastLengths.set(client, answer.ContentLength ?? 0);
   return answer;
 }
 
 /** Of the last answer to a request to the end: who asks for long objects most often asks for another one. */
 const lastLengths = new WeakMap<S3Client, number>();
-
-/** Without the client, once it has been seen what it sends. */
-function sendLearned(
-  client: S3Client,
-  input: GetObjectCommandInput,
-  { signal, ...commands }: Pick<DirectCall<Readable, GetObjectCommandOutput>, 'signal' | 'command' | 'throughClient'>,
-): Promise<GetObjectCommandOutput> {
-  if (Object.keys(input).some((name) => input[name as never] !== undefined && !known.has(name))) {
-    const { command, throughClient = command } = commands;
-    return client.send(throughClient() as GetObjectCommand, { abortSignal: signal });
-  }
-  const { Bucket, Key, Range, IfMatch, ExpectedBucketOwner, RequestPayer } = input;
-  const headers: Header[] = [];
-  if (Range !== undefined) headers.push(['range', Range]);
-  if (IfMatch !== undefined) headers.push(['if-match', IfMatch]);
-  return sendForStream(client, {
-    kind: JSON.stringify(['GetObject', Bucket, ExpectedBucketOwner, RequestPayer]),
-    parts: { objectKey: Key, headers },
-    ...commands,
-    read: outputOf,
-    signal,
-  });
-}
 
 /** Parameters that become the path, or one header each. The rest is for the SDK. */
 const known = new Set(['Bucket', 'Key', 'Range', 'IfMatch', 'ExpectedBucketOwner', 'RequestPayer']);

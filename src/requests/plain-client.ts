@@ -55,7 +55,7 @@ const nodesOwn = new WeakSet<NodeFunction>();
  * to trust, a stub for tests. Of these a worker, or other sockets, would know nothing.
  * @param watched whether wrappers that only watch, as OpenTelemetry's are marked to do, are let pass
  */
-function hasPlainModules({ watched }: { readonly watched: boolean }): boolean {
+export function hasPlainModules({ watched }: { readonly watched: boolean }): boolean {
   return (
     isNodesOwn(http.request, /^function request\(.*ClientRequest/s, watched) &&
     isNodesOwn(https.request, /^function request\(.*ClientRequest/s, watched) &&
@@ -142,10 +142,12 @@ interface SettlingSettings extends Omit<HandlerSettings, 'httpAgent'> {
  */
 export async function settledSettings(handler: object): Promise<HandlerSettings | undefined> {
   const unsettled = handler as UnsettledHandler;
-  const settings = unsettled.config ?? (await unsettled.configProvider);
+  const { configProvider } = unsettled;
+  const settings = unsettled.config ?? (await configProvider);
   if (settings === undefined) return undefined;
   settings.httpAgent ??= await settings.httpAgentProvider?.();
-  unsettled.config = settings;
+  // Others may have been set in the meantime.
+  if (unsettled.configProvider === configProvider) unsettled.config = settings;
   return hasPlainAgents(unsettled) && settings.httpAgent && settings.httpsAgent ? settings : undefined;
 }
 
@@ -233,9 +235,13 @@ const harmless = new Set([
   'agentKeepAliveTimeoutBuffer',
 ]);
 
+/** By which an agent comes by its connections: set on the agent itself, as some proxies do, they are not Node's. */
+const madeConnections = ['addRequest', 'createConnection', 'createSocket', 'getName'];
+
 function isPlainAgent(agent: object | undefined): boolean {
   if (agent === undefined) return true;
   if (agent.constructor !== HttpAgent && agent.constructor !== HttpsAgent) return false;
+  if (madeConnections.some((name) => Object.hasOwn(agent, name))) return false;
   const { options } = agent as { options?: Record<string, unknown> };
   return Object.keys(options ?? {}).every((name) => harmless.has(name));
 }

@@ -41,15 +41,15 @@ export function receivingAgents(options: { readonly http: AgentOptions; readonly
 
 /** A body that comes past its response. */
 export interface Diversion {
-  /** Reads on after `take` wanted no more. */
+  /** Goes on after `take` wanted no more. */
   resume(): void;
 }
 
 /**
- * Has the rest of a response's body go past the response. Its `data` listener gets what was received before; from then on `take` gets
- * views of the connection's buffer, which the next read overwrites, and says whether more is wanted. No end is told: whoever takes
- * counts, and destroys the response after the last byte, as the connection serves no other request after that. A connection that
- * breaks ends the response as ever.
+ * Has a response's body go past the response as soon as nothing of it waits there, nor in its socket; what was received until then
+ * comes by `data` as ever. `take` gets views of the connection's buffer, which the next read overwrites, and says whether more is wanted
+ * before `resume`. No end is told: whoever takes counts, and destroys the response after the last byte, as the connection serves no
+ * other request after that. A connection that breaks ends the response as ever.
  * @returns undefined where the connection is none of {@link receivingAgents}
  */
 export function divertBody(response: Readable, take: (view: Uint8Array) => boolean): Diversion | undefined {
@@ -73,10 +73,7 @@ function receiving(connect: (onread: OnReadOpts) => Connection): Connection {
 
 class SocketReceiver {
   socket: Socket | undefined;
-  #response: IncomingMessage | undefined;
-  #take: ((view: Uint8Array) => boolean) | undefined;
-  /** Whether the parser has seen its last byte of this connection. */
-  #diverted = false;
+  #diversion: DivertedBody | undefined;
 
   readonly onread: OnReadOpts = {
     buffer: Buffer.allocUnsafeSlow(bufferLength),
@@ -84,22 +81,65 @@ class SocketReceiver {
   };
 
   divert(response: IncomingMessage, take: (view: Uint8Array) => boolean): Diversion {
-    this.#response = response;
-    this.#take = take;
-    return { resume: () => void (this.#diverted ? this.socket?.resume() : response.resume()) };
+    this.#diversion = new DivertedBody(this.socket as Socket, response, take);
+    return this.#diversion;
   }
 
   #received(view: Uint8Array): boolean {
-    const socket = this.socket as Socket;
-    const response = this.#response;
-    // What waits in the socket or in the response goes first.
-    this.#diverted ||=
-      response?.readableFlowing === true &&
-      response.readableLength === 0 &&
-      socket.readableLength === 0 &&
-      !response.complete;
-    if (this.#diverted) return (this.#take as (view: Uint8Array) => boolean)(view);
+    if (this.#diversion?.takesOver() === true) return this.#diversion.receive(view);
     // As Node does with a read of its own: the parser takes it from the socket.
-    return socket.push(Buffer.from(view));
+    return (this.socket as Socket).push(Buffer.from(view));
+  }
+}
+
+class DivertedBody implements Diversion {
+  readonly #socket: Socket;
+  readonly #response: IncomingMessage;
+  readonly #take: (view: Uint8Array) => boolean;
+  /** Whether the parser has seen its last byte of this connection. */
+  #diverted = false;
+  #wanted = true;
+  /** What came though it was not wanted: TLS hands on all that it has decrypted. */
+  readonly #held: Uint8Array[] = [];
+  #handingOn = false;
+
+  constructor(socket: Socket, response: IncomingMessage, take: (view: Uint8Array) => boolean) {
+    this.#socket = socket;
+    this.#response = response;
+    this.#take = take;
+  }
+
+  /** What waits in the socket or in the response goes first. */
+  takesOver(): boolean {
+    const { readableFlowing, readableLength, complete } = this.#response;
+    this.#diverted ||=
+      readableFlowing === true && readableLength === 0 && this.#socket.readableLength === 0 && !complete;
+    return this.#diverted;
+  }
+
+  /** @returns whether to read on */
+  receive(view: Uint8Array): boolean {
+    if (this.#response.destroyed) return false;
+    if (this.#wanted) this.#wanted = this.#take(view);
+    else this.#held.push(Uint8Array.from(view));
+    return this.#wanted;
+  }
+
+  resume(): void {
+    if (!this.#diverted) {
+      this.#response.resume();
+      return;
+    }
+    this.#wanted = true;
+    // Whoever takes may ask for more before it has returned.
+    if (this.#handingOn) return;
+    this.#handingOn = true;
+    while (this.#wanted && !this.#response.destroyed) {
+      const held = this.#held.shift();
+      if (held === undefined) break;
+      this.#wanted = this.#take(held);
+    }
+    this.#handingOn = false;
+    if (this.#wanted) this.#socket.resume();
   }
 }

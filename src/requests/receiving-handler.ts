@@ -1,7 +1,14 @@
 /** Has a plain client's GETs leave by connections of ours, whose bodies can be diverted; all else about them is the client's. */
 import type { AgentOptions } from 'node:http';
-import { withHandler } from '../s3-command.ts';
-import { type AwsClient, type HandlerSettings, handlesItself, isPlainClient, settledSettings } from './plain-client.ts';
+import { type TunableCommand, withHandler } from '../s3-command.ts';
+import {
+  type AwsClient,
+  type HandlerSettings,
+  handlesItself,
+  hasPlainModules,
+  isPlainClient,
+  settledSettings,
+} from './plain-client.ts';
 import { receivingAgents } from './receiving-agent.ts';
 
 /** A request handler of the SDK, as far as it is used here. */
@@ -17,14 +24,17 @@ interface Substitute {
 
 const substitutes = new WeakMap<object, Substitute>();
 
-/** A command that leaves by them where the client is plain, and as ever where it is not. */
-export function withReceivingConnections<C extends Parameters<typeof withHandler>[0]>(
+/**
+ * A command that is sent over such connections where the client is plain, and as ever where it is not, or somebody watches requests: one
+ * whose body was diverted looks to them as if it had been given up.
+ */
+export function sentByReceivingConnections<C extends TunableCommand>(
   command: C,
   client: AwsClient,
   abortSignal: AbortSignal,
 ): C {
   return withHandler(command, async (request) => {
-    if (!isPlainClient(client) || !handlesItself(client)) return undefined;
+    if (!hasPlainModules({ watched: false }) || !isPlainClient(client) || !handlesItself(client)) return undefined;
     const handler = await substituteOf(client.config.requestHandler);
     return handler?.handle(request, { abortSignal });
   });
@@ -44,10 +54,10 @@ async function substituteOf(original: object): Promise<RequestHandler | undefine
   return handler;
 }
 
-/** Milliseconds that an unused connection is kept: `destroy` of the client, which would close it, knows nothing of it. */
-const keptUnused = 15_000;
+/** Milliseconds that an unused connection is kept, as undici keeps those of short bodies: `destroy` of the client knows nothing of it. */
+const keptUnused = 4_000;
 
 function agentOptions(agent: HandlerSettings['httpAgent']): AgentOptions {
-  const { options } = (agent ?? {}) as { readonly options?: AgentOptions };
-  return { ...options, timeout: options?.timeout ?? keptUnused };
+  const { options, maxSockets } = (agent ?? {}) as { readonly options?: AgentOptions; readonly maxSockets?: number };
+  return { ...options, ...(maxSockets !== undefined && { maxSockets }), timeout: options?.timeout ?? keptUnused };
 }
