@@ -40,7 +40,8 @@ export async function getObject(
     setting,
     answered(input, answer),
     options,
-    () => openAnswer(setting, input as GetParams, answer, options),
+    // The rest of a body that breaks off comes as its beginning did.
+    () => openAnswer(setting, input as GetParams, answer, { ...options, transport: 'client' }),
   );
   return {
     ...withoutChecksums(answer),
