@@ -10,6 +10,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3';
 import { type LocalEndpoint, type RequestLogEntry, startLocalEndpoint } from '../src/local/index.ts';
+import { killAtRandom } from '../test/support/killed.ts';
 import type { OfficialPeerName, Peer } from './peer.ts';
 import { startPeer } from './peers.ts';
 import type { Verdict } from './tally.ts';
@@ -141,17 +142,12 @@ async function killedBeforeComplete(local: LocalEndpoint, source: Source): Promi
 
 /** @returns whether the kill came before the end of the process */
 async function killedUpload(local: LocalEndpoint, source: Source): Promise<boolean> {
-  const known = local.requests.length;
   const child = start(local, source);
-  let over = false;
-  const status = ended(child).finally(() => {
-    over = true;
-  });
-  // From the first request on: how long a process takes to get there says nothing.
-  while (!over && local.requests.length === known) await sleep(2);
-  await sleep(Math.random() * 500);
-  child.kill('SIGKILL');
+  const status = ended(child);
+  await killAtRandom(child, local);
   const signalled = (await status) === null;
+  // What it had written by then may not have been read yet.
+  await sleep(100);
   await local.requests.settled();
   return signalled;
 }

@@ -45,6 +45,8 @@ const options = [
   '--test',
   concurrency,
   '--test-reporter=spec',
+  // Several times what the longest file takes: one that hangs is named, and the others still run.
+  '--test-timeout=900000',
   '--enable-source-maps',
   '--no-warnings=ExperimentalWarning',
 ];

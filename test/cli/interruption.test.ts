@@ -116,12 +116,13 @@ describe('stdout', { concurrency: 2 }, () => {
     assert.equal(stderr, 'status 0\n');
   });
 
-  test('a slow reader slows the download down', async () => {
+  test('a slow reader slows the download down', async (t) => {
     const child: ChildProcess = spawn(
       process.execPath,
       [mainPath, 'cat', `s3://${bucket}/there`, ...kms, '--release', 'delayed'],
       { env: line.env },
     );
+    t.after(() => child.kill());
     const stdout = child.stdout ?? assert.fail();
     await once(stdout, 'readable');
     await sleep(700);

@@ -12,6 +12,7 @@ import type { UploadOptions, UploadResult } from '../../src/multipart/encrypted-
 import type { EncryptedS3Options } from '../../src/objects/encrypted-s3.ts';
 import { Bucket, TestEndpoint } from '../support/endpoint.ts';
 import { failure, rejection } from '../support/failure.ts';
+import { killAtRandom } from '../support/killed.ts';
 import { assertOneMessageEach } from '../support/one-message.ts';
 import { type RestedSource, RestedSources } from '../support/rested-sources.ts';
 import { expectedIndex, indexSecrets } from '../support/segment-indexes.ts';
@@ -358,9 +359,9 @@ describe('a process that is killed', () => {
       let kills = 0;
       for (;;) {
         const child = start(source);
-        const timer = kills < 2 ? setTimeout(() => child.kill('SIGKILL'), 350 + Math.random() * 500) : undefined;
-        const status = await exit(child);
-        clearTimeout(timer);
+        const ended = exit(child);
+        if (kills < 2) await killAtRandom(child, endpoint.local);
+        const status = await ended;
         if (status === 0) break;
         assert.equal(status, null, 'the child failed by itself');
         kills += 1;

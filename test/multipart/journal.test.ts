@@ -22,6 +22,7 @@ import { SealpipeError } from '../../src/errors.ts';
 import type { RequestLogEntry } from '../../src/local/index.ts';
 import type { UploadOptions } from '../../src/multipart/encrypted-upload.ts';
 import { Bucket, bytesOf, rejection, TestEndpoint } from '../support/endpoint.ts';
+import { killAtRandom } from '../support/killed.ts';
 import { projectRoot } from '../support/project.ts';
 import { type RestedSource, RestedSources } from '../support/rested-sources.ts';
 import { until } from '../support/stream-ends.ts';
@@ -425,9 +426,8 @@ test('killed at random moments, the same call finishes the object, and sends aga
       const ended = new Promise<{ status: number | null }>((resolve) =>
         child.once('exit', (status) => resolve({ status })),
       );
-      const timer = kills < 2 ? setTimeout(() => child.kill('SIGKILL'), 350 + Math.random() * 500) : undefined;
+      if (kills < 2) await killAtRandom(child, endpoint.local);
       const { status } = await ended;
-      clearTimeout(timer);
       if (status === 0) break;
       assert.equal(status, null, 'the child failed by itself');
       await endpoint.local.requests.settled();

@@ -96,7 +96,7 @@ test('after uploads and downloads no key, H, Z or mask of them is left in the pr
     operation: 'UploadPart',
     key: 'by workers',
     partNumber: [4, 5],
-    delay: 2_500,
+    delay: 6_000,
     per: 'part',
   });
   const child = fork(join(import.meta.dirname, '../support/secret-run.js'), [], {
@@ -123,9 +123,11 @@ test('after uploads and downloads no key, H, Z or mask of them is left in the pr
   const done = said('done');
   // Waited for below, unless something else fails first.
   done.catch(() => undefined);
-  t.after(() => child.kill());
+  t.after(() => child.kill('SIGKILL'));
   await said('in the middle');
   await new Promise((resolve) => setTimeout(resolve, 300));
+  // As it is now, however long the look takes.
+  child.kill('SIGSTOP');
   const [created] = endpoint.local.requests.all('CreateMultipartUpload');
   const metadata = Object.fromEntries(
     Object.entries(created?.headers ?? {}).flatMap(([name, value]) =>
@@ -133,6 +135,7 @@ test('after uploads and downloads no key, H, Z or mask of them is left in the pr
     ),
   );
   const during = countInMemory(pid, orders({ ...(await keysOf(metadata)), planted }));
+  child.kill('SIGCONT');
   t.diagnostic(`in the middle: ${JSON.stringify(during)}`);
   assert.ok(during.planted! > 0, 'the planted value was not found: the search does not work');
   assert.ok(during['content key']! > 0, 'the key in use was not found: the search does not work');

@@ -67,7 +67,7 @@ describe('opening', () => {
   });
 
   test('the key is asked for while the body still arrives', async () => {
-    endpoint.local.faults.set([{ operation: 'GetObject', stallResponseAfter: 1000, stallMs: 400 }]);
+    endpoint.local.faults.set([{ operation: 'GetObject', stallResponseAfter: 1000, stallMs: 2000 }]);
     await open('big', never);
     await endpoint.local.requests.settled();
     const [decrypt] = endpoint.local.requests.all('KMS.Decrypt');

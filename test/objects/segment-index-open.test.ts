@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { after, before, beforeEach, describe, test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { GetObjectCommand } from '@aws-sdk/client-s3';
 import fc from 'fast-check';
 import { SealpipeError } from '../../src/errors.ts';
@@ -11,6 +10,7 @@ import { segmentIndexKey } from '../../src/objects/segment-index-key.ts';
 import { withEncryption } from '../../src/objects/with-encryption/with-encryption.ts';
 import { Bucket, bytesOf, rejection, TestEndpoint } from '../support/endpoint.ts';
 import { runs } from '../support/properties.ts';
+import { until } from '../support/stream-ends.ts';
 
 const segmentSize = 4096;
 /** An index of 4.9 kB: a part of it is not in what is asked for first. */
@@ -55,7 +55,7 @@ describe('an object that is opened with its index', () => {
   });
 
   test('has its index asked for while its own bytes still arrive', async () => {
-    endpoint.local.faults.set([{ operation: 'GetObject', key: 'object', stallResponseAfter: 1000, stallMs: 400 }]);
+    endpoint.local.faults.set([{ operation: 'GetObject', key: 'object', stallResponseAfter: 1000, stallMs: 2000 }]);
     await endpoint.requestsOf(async () => (await open('object')).close());
     const [own, index] = ['object', segmentIndexKey('object')].map((wanted) =>
       endpoint.local.requests.all('GetObject').find(({ key }) => key === wanted),
@@ -174,9 +174,9 @@ describe('an object that is opened with its index', () => {
     const now = await endpoint.stored('.raced.segments');
     // The old index first; the new one while the object is asked for again.
     await endpoint.store('.raced.segments', index.body);
-    const again = endpoint.local.faults.add({ operation: 'GetObject', key: 'raced', nth: 2, delay: 1000 });
+    const again = endpoint.local.faults.add({ operation: 'GetObject', key: 'raced', nth: 2, delay: 2000 });
     const opening = open('raced');
-    while (again.hits === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+    await until(() => again.hits > 0, 'the second request');
     await endpoint.store('.raced.segments', now.body);
     const object = await opening;
     assert.equal(object.authenticated, 'index');
@@ -266,9 +266,9 @@ describe('a stream of a whole object that is too large to be held back', () => {
     await put('exchanged');
     const client = withEncryption(endpoint.client, { keyring: endpoint.keyring, maxBuffered });
     // Between the answer and the look for the index.
-    const fault = endpoint.local.faults.add({ operation: 'GetObject', key: '.exchanged.segments', delay: 400 });
+    const fault = endpoint.local.faults.add({ operation: 'GetObject', key: '.exchanged.segments', delay: 2000 });
     const reading = failure(client.send(new GetObjectCommand({ Bucket, Key: 'exchanged' })));
-    for (let waited = 0; fault.hits === 0 && waited < 5000; waited += 10) await sleep(10);
+    await until(() => fault.hits > 0, 'the look for the index');
     await put('exchanged', Buffer.from(content).reverse());
     assert.equal(await reading, 'ERR_SEALPIPE_OBJECT_CHANGED');
   });

@@ -76,7 +76,7 @@ test('the rest of a broken download that is not answered is asked for again, and
     { operation: 'GetObject', resetResponseAfter: 300_000 },
     { operation: 'GetObject', stallRequestAfter: 0, times: 'always' },
   ]);
-  const dead = await endpoint.encrypted().get({ Bucket, Key: 'long' }, { idleTimeout: 100 });
+  const dead = await endpoint.encrypted().get({ Bucket, Key: 'long' }, { idleTimeout: 500 });
   assert.ok(failure('NETWORK', /broke off at byte \d+, and 5 attempts/)(await rejection(bytesOf(dead.body))));
 });
 
