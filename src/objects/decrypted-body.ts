@@ -4,12 +4,10 @@ import { streamBufferLength } from '../buffer-length.ts';
 import { type ContentDecryptor, createContentDecryptor, slices } from '../crypto/content-cipher.ts';
 import { type ContentKey, wipe } from '../crypto/content-key.ts';
 import { destroyOnAbort } from '../streams/destroy-on-abort.ts';
-import { PlaintextRelease, type ReleaseRule } from '../streams/plaintext-release.ts';
+import { PlaintextRelease, type ReleaseOptions } from '../streams/plaintext-release.ts';
 import { StoredBytes, type StoredBytesOptions } from './stored-bytes.ts';
 
-export interface DecryptedBodyOptions extends StoredBytesOptions {
-  readonly release?: ReleaseRule | undefined;
-  readonly maxBuffered?: number | undefined;
+export interface DecryptedBodyOptions extends StoredBytesOptions, ReleaseOptions {
   readonly signal?: AbortSignal | undefined;
 }
 

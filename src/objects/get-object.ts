@@ -3,7 +3,7 @@ import type { GetObjectCommandOutput } from '@aws-sdk/client-s3';
 import type { Envelope } from '../format/envelope.ts';
 import type { StringMap } from '../format/string-map.ts';
 import { destroyOnAbort } from '../streams/destroy-on-abort.ts';
-import type { ReleaseRule } from '../streams/plaintext-release.ts';
+import { assertReleaseOptions, type ReleaseRule } from '../streams/plaintext-release.ts';
 import { type AnsweredObject, openAnswered, requestObject } from './answered-object.ts';
 import type { OnRetry } from './broken-off.ts';
 import { DecryptedBody } from './decrypted-body.ts';
@@ -87,6 +87,7 @@ export async function getObject(
   options: GetOptions = {},
 ): Promise<GetResult> {
   checkParallelOptions(options);
+  assertReleaseOptions(options);
   const object = await requestObject(setting, params, options);
   return bodyOf(object, options);
 }

@@ -12,7 +12,13 @@ import type { Keyring } from '../keyrings/keyring.ts';
 import { openContentKey } from '../keyrings/open-content-key.ts';
 import { assertKeyring } from '../keyrings/provider.ts';
 import { destroyOnAbort } from './destroy-on-abort.ts';
-import { bufferLimit, defaultMaxBuffered, PlaintextRelease, type ReleaseRule } from './plaintext-release.ts';
+import {
+  assertReleaseOptions,
+  bufferLimit,
+  defaultMaxBuffered,
+  PlaintextRelease,
+  type ReleaseRule,
+} from './plaintext-release.ts';
 import { unlessAborted } from './unless-aborted.ts';
 
 /** How a stored object is decrypted. */
@@ -39,7 +45,7 @@ export interface DecryptStreamOptions extends ReadPolicy {
  * A wrong tag, a cut object or a refused envelope ends the stream with a {@link SealpipeError}, never silently.
  */
 export function createDecryptStream(options: DecryptStreamOptions): Transform {
-  assertReleaseOptions(options);
+  assertOptions(options);
   assertKeyring(options.keyring);
   assertReadPolicy(options);
   const { envelope: metadata } = options;
@@ -61,7 +67,7 @@ export function createDecryptStream(options: DecryptStreamOptions): Transform {
 
 /** As {@link createDecryptStream}, of an envelope that has been parsed before. */
 export function decryptStreamOf(envelope: Envelope, options: Omit<DecryptStreamOptions, 'envelope'>): Transform {
-  assertReleaseOptions(options);
+  assertOptions(options);
   const { contentLength } = options;
   return new DecryptTransform(envelope, options, (signal) =>
     openContentKey({ ...options, envelope, policy: options, storedLength: contentLength, signal }),
@@ -172,18 +178,8 @@ function passThrough(signal: AbortSignal | undefined): Transform {
   return stream;
 }
 
-function assertReleaseOptions({
-  release,
-  maxBuffered,
-  contentLength,
-}: Pick<DecryptStreamOptions, 'release' | 'maxBuffered' | 'contentLength'>): void {
-  if (release !== undefined && !releaseRules.includes(release)) {
-    throw new TypeError(`release is ${JSON.stringify(release)}, expected 'authenticated' or 'delayed'`);
-  }
-  if (maxBuffered !== undefined && !(typeof maxBuffered === 'number' && maxBuffered >= 0))
-    throw new RangeError(`maxBuffered is ${maxBuffered}, expected a number of bytes`);
+function assertOptions({ contentLength, ...release }: Omit<DecryptStreamOptions, 'keyring' | 'envelope'>): void {
+  assertReleaseOptions(release);
   if (contentLength !== undefined && !(Number.isSafeInteger(contentLength) && contentLength >= 0))
     throw new RangeError(`contentLength is ${contentLength}, expected the number of stored bytes`);
 }
-
-const releaseRules: readonly ReleaseRule[] = ['authenticated', 'delayed'];

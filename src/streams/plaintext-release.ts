@@ -11,6 +11,21 @@ export type ReleaseRule = 'authenticated' | 'delayed';
 /** Default of `maxBuffered`: 64 MiB, as in the Java client's buffered mode. */
 export const defaultMaxBuffered: number = 64 * 1024 * 1024;
 
+const releaseRules: readonly ReleaseRule[] = ['authenticated', 'delayed'];
+
+export interface ReleaseOptions {
+  readonly release?: ReleaseRule | undefined;
+  readonly maxBuffered?: number | undefined;
+}
+
+/** @throws TypeError or RangeError for what is neither rule nor limit: compared with no number, nothing would ever be too much */
+export function assertReleaseOptions({ release, maxBuffered }: ReleaseOptions): void {
+  if (release !== undefined && !releaseRules.includes(release))
+    throw new TypeError(`release is ${JSON.stringify(release)}, expected 'authenticated' or 'delayed'`);
+  if (maxBuffered !== undefined && !(typeof maxBuffered === 'number' && maxBuffered >= 0))
+    throw new RangeError(`maxBuffered is ${String(maxBuffered)}, expected a number of bytes`);
+}
+
 /** What is decrypted on its way out: at once, or when all of it is authentic. */
 export class PlaintextRelease {
   readonly #push: (plaintext: Uint8Array) => boolean;
@@ -19,10 +34,7 @@ export class PlaintextRelease {
   #waiting: Uint8Array[] | undefined;
   #waitingLength = 0;
 
-  constructor(
-    { release, maxBuffered }: { readonly release?: ReleaseRule | undefined; readonly maxBuffered?: number | undefined },
-    push: (plaintext: Uint8Array) => boolean,
-  ) {
+  constructor({ release, maxBuffered }: ReleaseOptions, push: (plaintext: Uint8Array) => boolean) {
     this.#push = push;
     this.#maxBuffered = maxBuffered ?? defaultMaxBuffered;
     this.#waiting = release === 'delayed' ? undefined : [];

@@ -76,6 +76,7 @@ suite('memory', () => {
       const small = peakMiB(child.pid!);
       await both(768);
       const large = peakMiB(child.pid!);
+      assert.ok(small < 220, `an endpoint takes ${small.toFixed()} MiB for a body of 384 MiB`);
       assert.ok(large < small + 40, `twice the size took the peak from ${small.toFixed()} to ${large.toFixed()} MiB`);
     } finally {
       child.kill('SIGTERM');

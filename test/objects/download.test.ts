@@ -109,6 +109,24 @@ test('an object that is overwritten in the middle of a download is an error, not
   assert.equal(code(await rejection(bytesOf(body))), 'OBJECT_CHANGED');
 });
 
+test('a release or limit that is none is refused before anything is asked for', async () => {
+  const wrong = [
+    [{ release: 'delay' }, TypeError],
+    [{ release: 'delay', concurrency: 2 }, TypeError],
+    [{ maxBuffered: Number.NaN }, RangeError],
+    [{ maxBuffered: '64MiB' }, RangeError],
+    [{ maxBuffered: -1 }, RangeError],
+  ] as const;
+  for (const [options, kind] of wrong) {
+    const s3 = endpoint.encrypted();
+    await assert.rejects(s3.get({ Bucket, Key: 'object' }, options as never), kind);
+    await assert.rejects(bytesOf(s3.createReadStream({ Bucket, Key: 'object' }, options as never)), kind);
+    if (!('concurrency' in options)) assert.throws(() => endpoint.encrypting(options as never), kind);
+  }
+  await endpoint.local.requests.settled();
+  assert.deepEqual(endpoint.local.requests.counts(), {});
+});
+
 test('a byte flipped on the way is an authentication error, and is not asked for again', async () => {
   for (const flipByteAt of [0, 12_345, content.length - 1, content.length, content.length + 15]) {
     endpoint.local.faults.set([{ operation: 'GetObject', flipByteAt }]);

@@ -10,7 +10,7 @@ import type { Keyring } from '../../keyrings/keyring.ts';
 import { type SegmentIndexOptions, wantedSegmentSize } from '../../multipart/encrypted-upload.ts';
 import { maxPartSize } from '../../multipart/part-sizes.ts';
 import { leanRequest } from '../../s3-command.ts';
-import type { ReleaseRule } from '../../streams/plaintext-release.ts';
+import { assertReleaseOptions, type ReleaseRule } from '../../streams/plaintext-release.ts';
 import { objectSetting } from '../object-setting.ts';
 import type { CommandCall, EncryptingClient } from './command-call.ts';
 import { type HandledCommand, isHandled, refusal } from './command-rules.ts';
@@ -107,7 +107,7 @@ type Next = (args: Arguments) => Promise<{ output: object }>;
  *
  * The client that is passed in is not changed; the two share its connections, credentials and settings.
  *
- * @throws TypeError when client or keyring is missing, or the client encrypts already
+ * @throws TypeError when client or keyring is missing, or the client encrypts already; TypeError or RangeError for a wrong option
  */
 export function withEncryption(client: S3Client, options: WithEncryptionOptions): S3Client {
   const {
@@ -126,6 +126,7 @@ export function withEncryption(client: S3Client, options: WithEncryptionOptions)
   }
   if ((contents as string | undefined) !== undefined && contents !== 'gcm')
     throw new TypeError(`contents is ${JSON.stringify(contents)}, expected 'gcm' or nothing`);
+  assertReleaseOptions({ release, maxBuffered });
   assertPositive('maxUploads', maxUploads);
   assertPositive('uploadMaxAgeMs', uploadMaxAgeMs);
   const segmentSize = wantedSegmentSize(segmentIndex);
