@@ -18,6 +18,7 @@ import {
   type SealedPart,
   tagLength,
 } from './parts.ts';
+import { SealQueue } from './seal-queue.ts';
 import type { Chunks, SourceFile } from './upload-body.ts';
 import type { SealWorker } from './workers/inline-worker.ts';
 import { sharedMemory } from './workers/shared-memory.ts';
@@ -65,6 +66,7 @@ export class ParallelParts implements PartProducer {
   readonly #resumed: ResumedParts;
   /** Taken, and given the key, when there is more than one part. */
   #workers: readonly SealWorker[] = [];
+  #queue: SealQueue | undefined;
   readonly #session = nextSession();
   readonly #buffers: PartBuffers;
   readonly #secrets: MessageSecrets;
@@ -251,7 +253,8 @@ export class ParallelParts implements PartProducer {
   }
 
   async #seal({ number, offset, length, buffer }: WholePlainPart): Promise<SealedPart> {
-    const worker = this.#leastLoaded();
+    this.#throwIfClosed();
+    this.#queue ??= new SealQueue(this.#open());
     const zIndex = this.#freeZs.pop();
     if (zIndex === undefined) throw new Error('internal error: more parts in the making than in memory');
     const memory = buffer.buffer as unknown as SharedArrayBuffer;
@@ -267,10 +270,14 @@ export class ParallelParts implements PartProducer {
       zIndex,
       fromFile: 'file' in this.#source,
     };
-    let sealed: SealOutcome;
+    let sealed: SealOutcome & { readonly worker: SealWorker };
     let z: FieldElement;
     try {
-      sealed = await worker.run<SealOutcome>(task);
+      sealed = await this.#queue.run(async (worker) => {
+        // It may have waited.
+        this.#throwIfClosed();
+        return { ...(await worker.run<SealOutcome>(task)), worker };
+      });
       // Closing has overwritten Z: a journal must never say of this part that its Z were zero.
       this.#throwIfClosed();
       z = copyOf(place);
@@ -288,7 +295,7 @@ export class ParallelParts implements PartProducer {
       crc32: sealed.crc32,
       plaintextLength: length,
       segment,
-      send: this.#sendBy(worker, memory),
+      send: this.#sendBy(sealed.worker, memory),
     };
   }
 
@@ -329,17 +336,11 @@ export class ParallelParts implements PartProducer {
     return this.#tag;
   }
 
-  #leastLoaded(): SealWorker {
-    this.#throwIfClosed();
-    if (this.#workers.length === 0) this.#open();
-    return this.#workers.reduce((least, worker) => (worker.load < least.load ? worker : least));
-  }
-
   #throwIfClosed(): void {
     if (this.#closed) throw new SealpipeError('ABORTED', 'the upload has ended');
   }
 
-  #open(): void {
+  #open(): readonly SealWorker[] {
     this.#workers = this.#takeWorkers();
     const { key, iv, aad } = this.#contentKey;
     const { path, identity } = 'file' in this.#source ? this.#source.file : {};
@@ -349,6 +350,7 @@ export class ParallelParts implements PartProducer {
       const index = builder && { key: builder.handOverKey(), segmentSize: builder.segmentSize };
       worker.post({ type: 'open', session: this.#session, key: handOver(key), iv, aad, file, index });
     }
+    return this.#workers;
   }
 }
 

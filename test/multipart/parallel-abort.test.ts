@@ -109,7 +109,8 @@ test('parts settle in whatever order the threads answered, before and after the 
       for (const last of [1, 48, 49, 64]) {
         const thread = new ScriptedWorker();
         const small = { ...plan, partSize: (number: number) => (number < 3 ? 16 : 64) };
-        const workers = [thread] as unknown as readonly PoolWorker[];
+        // Twice: one is given no more than two parts.
+        const workers = [thread, thread] as unknown as readonly PoolWorker[];
         const producer = new ParallelParts(newKey(), { chunks: source(Buffer.alloc(32 + last)) }, small, () => workers);
         const parts = await all(producer);
         await thread.answer(...order.slice(0, answered));
