@@ -21,7 +21,7 @@ const sliceLength = 64 * 1024;
  * Bytes after which the thread sees to its connections: under a millisecond of work. The whole part at once would keep an answer, and the
  * part that goes out next, waiting for five to ten.
  */
-const turnLength = 1024 * 1024;
+const turnLength = 512 * 1024;
 
 export class PartSealer {
   readonly #contentKey: ContentKey;
@@ -70,7 +70,8 @@ export class PartSealer {
       hash.update(ciphertext);
       macs?.update(ciphertext);
       crc = crc32(ciphertext, crc);
-      slice.set(ciphertext);
+      // As set() would, which copies to shared memory word by word.
+      slice.fill(ciphertext);
       releaseMemory(ciphertext);
     }
     ctr.final();

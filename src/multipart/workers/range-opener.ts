@@ -43,7 +43,8 @@ export class RangeOpener {
       const slice = content.subarray(at, Math.min(at + sliceLength, length));
       hash.update(slice);
       const plaintext = ctr.update(slice);
-      if (this.#target === undefined) slice.set(plaintext);
+      // As set() would, which copies to shared memory word by word.
+      if (this.#target === undefined) slice.fill(plaintext);
       else this.#write(plaintext, offset + at);
       releaseMemory(plaintext);
     }
