@@ -1,4 +1,5 @@
 /** Sends what an engine produces: one PUT, or a multipart upload whose parts go side by side. */
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { SegmentIndexBuilder } from '../crypto/segment-index-builder.ts';
 import { type errorCodes, SealpipeError } from '../errors.ts';
 import type { SegmentIndexFile } from '../objects/segment-index-file.ts';
@@ -109,6 +110,8 @@ export class PartDispatch {
   #create(): Promise<string> {
     const { journal, observer } = this.#options;
     const create = async (): Promise<string> => {
+      // To make the request takes the SDK long enough: first the workers get what parts there is memory for.
+      await nextTurn();
       const { uploadId, fullObjectChecksum } = await this.#requests.create();
       this.#uploadId = uploadId;
       this.#fullObjectChecksum = fullObjectChecksum;

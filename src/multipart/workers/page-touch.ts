@@ -12,8 +12,10 @@ const turnLength = 1024 * 1024;
  */
 export async function touchPages(memory: SharedArrayBuffer, isBusy: () => boolean): Promise<void> {
   const bytes = new Uint8Array(memory);
-  for (let at = 0; at < bytes.length && !isBusy(); at += pageLength) {
-    if (at > 0 && at % turnLength === 0) await nextTurn();
+  for (let at = 0; at < bytes.length; at += pageLength) {
+    // Before the first one, too: whatever came together with this message shows only then.
+    if (at % turnLength === 0) await nextTurn();
+    if (isBusy()) return;
     Atomics.or(bytes, at, 0);
   }
 }
