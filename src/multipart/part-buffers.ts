@@ -13,7 +13,7 @@ const unpooledMemory: PartMemory = {
 };
 
 /**
- * The buffers that the parts of one upload live in: one more than are in flight, so that the next part is made while
+ * The buffers that the parts of one upload live in: a few more than are in flight, so that the next parts are made while
  * others are sent. Waiting for a buffer is what slows the source down to the speed of S3, and what bounds the memory.
  */
 export class PartBuffers {

@@ -128,9 +128,9 @@ function takeMemory({ workers, suite, partSize, queueSize }: UploadJob, length: 
   });
 }
 
-/** One more than are sent at the same time, so that the next is ready when one of them is done. */
+/** Two more than are sent at the same time: one is ready when one of those is done, and the next is being made. */
 function partsInMemory(queueSize: number): number {
-  return queueSize + 1;
+  return queueSize + 2;
 }
 
 async function send(

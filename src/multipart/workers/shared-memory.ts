@@ -4,8 +4,8 @@
  */
 import type { PartMemory } from '../part-buffers.ts';
 
-/** Bytes that are kept when nobody uses them, and for how long (milliseconds). */
-const keptLimit = 128 * 1024 * 1024;
+/** Bytes that are kept when nobody uses them, those of ten parts of 16 MiB among them, and for how long (milliseconds). */
+const keptLimit = 192 * 1024 * 1024;
 const keptFor = 10_000;
 
 const kept: Buffer[] = [];
@@ -13,7 +13,7 @@ let keptLength = 0;
 let forgetting: NodeJS.Timeout | undefined;
 
 export const sharedMemory: PartMemory = {
-  take: (length) => takeKept(length) ?? Buffer.from(new SharedArrayBuffer(length)),
+  take: (length) => takeKept(length) ?? Buffer.from(newMemory(length)),
   giveBack(buffer) {
     if (keptLength + buffer.length > keptLimit) return;
     kept.push(buffer);
@@ -39,6 +39,17 @@ function takeKept(length: number): Buffer | undefined {
   return best;
 }
 
+/** What is kept and did not fit goes first: the two together would be more than either upload was said to take. */
+function newMemory(length: number): SharedArrayBuffer {
+  for (let dropped = 0; dropped < length; ) {
+    const oldest = kept.shift();
+    if (oldest === undefined) break;
+    keptLength -= oldest.length;
+    dropped += oldest.length;
+  }
+  return new SharedArrayBuffer(length);
+}
+
 /** Memory that was taken before anybody needed it. */
 export interface MemoryInStock extends PartMemory {
   /** Gives back what was never asked for. */
@@ -55,7 +66,7 @@ export function stockMemory(
   touch: (memory: SharedArrayBuffer) => void,
 ): MemoryInStock {
   const touched = (): Buffer => {
-    const memory = new SharedArrayBuffer(length);
+    const memory = newMemory(length);
     touch(memory);
     return Buffer.from(memory);
   };
