@@ -1,6 +1,7 @@
 /**
  * One attempt at an upload under one data key. It ends with the object in place or with nothing of it left behind.
  */
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { S3Client } from '@aws-sdk/client-s3';
 import type { ContentKey } from '../crypto/content-key.ts';
 import type { SegmentIndexBuilder } from '../crypto/segment-index-builder.ts';
@@ -93,23 +94,26 @@ async function runAttempt(job: UploadJob, observer: UploadObserver, signal: Abor
   // Opening can last as long as it likes (a factory, a FIFO that nobody writes to).
   const source = await unlessAborted(openBody(job.body), signal, (late) => void late.close());
   if (source === undefined) throw aborted(signal);
-  let memory: MemoryInStock | undefined;
+  let memory: Promise<MemoryInStock> | undefined;
   try {
     const length = sourceLength(source, job);
-    // Threads to start and memory to make take as long as KMS to answer: all at the same time.
-    if (length !== undefined && isLarge(job, length) && isCutIntoSegments(job, length))
-      memory = takeMemory(job, length);
+    // Threads to start and memory to make take as long as KMS to answer: all at the same time, once the request for the key has left. A
+    // process's first one keeps the SDK busy for tens of milliseconds, and starting threads would take the cores from it.
+    if (length !== undefined && isLarge(job, length) && isCutIntoSegments(job, length)) {
+      memory = nextTurn().then(() => takeMemory(job, length));
+      memory.catch(() => undefined);
+    }
     const beginning = await beginUpload(job, { source, length, observer, signal });
     if (beginning.kind === 'completed') return beginning.object;
     return await send({ ...job, partSize: beginning.partSize, storage: beginning.storage }, beginning, {
       source,
       length,
-      memory,
+      memory: await memory,
       observer,
       signal,
     });
   } finally {
-    memory?.close();
+    (await memory?.catch(() => undefined))?.close();
     await source.close();
   }
 }
