@@ -196,6 +196,14 @@ function cappedPlans(size: number, connections: number): GroupPlan[] {
       baseline: 'lib-storage',
       entries: [
         { ...upload, ...parts, id: 'lib-storage', title: 'lib-storage, not encrypted', client: 'lib-storage' },
+        {
+          ...upload,
+          ...parts,
+          id: 'lib-storage-tuned',
+          title: 'lib-storage, not encrypted, tuned',
+          client: 'lib-storage',
+          tuned: true,
+        },
         { ...ours, id: 'sealpipe', title: 'sealpipe (16 MiB parts)', queueSize: connections },
         { ...ours, ...parts, id: 'sealpipe-8', title: 'sealpipe, 8 MiB parts' },
       ],
