@@ -1,4 +1,5 @@
 /** Sends parts from a worker: plain requests of node:http and node:https over connections that stay open. */
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { cancelRequest, readAnswer, startRequest } from './connections.ts';
 import type { RawAnswer, SignedRequest } from './worker-protocol.ts';
 
@@ -16,7 +17,9 @@ export function sendPart(signed: SignedRequest, body: Uint8Array): RunningSend {
     request.once('response', (response) => {
       readAnswer(response).then(resolve, reject);
     });
-  }).finally(() => {
+  }).finally(async () => {
+    // A quick answer is read in the turn in which the last bytes left, before Node says so of them: that connection is a good one.
+    if (!request.writableFinished) await nextTurn();
     // Answered before all of it was taken: what is still waiting to go out lies in memory that another part gets next.
     if (!request.writableFinished) request.destroy();
   });
