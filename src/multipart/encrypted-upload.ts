@@ -23,7 +23,7 @@ export type EncryptedUploadParams = UploadParams & { Body: UploadBody };
 export interface UploadOptions {
   /** Bytes of a part; a multiple of 16, at least 5 MiB. Default 16 MiB. It grows where 10 000 such parts would not suffice. */
   readonly partSize?: number | undefined;
-  /** Parts in flight at the same time, 10 000 at most. Default 4. Memory is at most (queueSize + 2) × part size. */
+  /** Parts in flight at the same time, 10 000 at most. Default 4. Memory is that of these and a quarter more, rounded up: 5 × part size by default. */
   readonly queueSize?: number | undefined;
   /**
    * Worker threads that encrypt, of the pool that all uploads and downloads of the process share; up to 64. Default: one a core, at most

@@ -132,9 +132,12 @@ function takeMemory({ workers, suite, partSize, queueSize }: UploadJob, length: 
   });
 }
 
-/** Two more than are sent at the same time: one is ready when one of those is done, and the next is being made. */
+/**
+ * A quarter more than are sent at the same time, so that the next ones are ready when some of those are done. That many tend to end
+ * within the time that one takes to be made.
+ */
 function partsInMemory(queueSize: number): number {
-  return queueSize + 2;
+  return queueSize + Math.ceil(queueSize / 4);
 }
 
 async function send(

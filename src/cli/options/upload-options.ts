@@ -33,7 +33,7 @@ export function addUploadOptions(command: Command): Command {
   );
   add(
     '--queue-size <n>',
-    'parts in flight at the same time; memory is (n + 2) × part size (default: 4)',
+    'parts in flight at the same time; memory is n parts and a quarter more (default: 4)',
     parseCount('--queue-size', 1),
   );
   add(
