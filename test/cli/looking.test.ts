@@ -116,3 +116,35 @@ test('rm removes an object with its instruction file; mb and rb make and remove 
   );
   await assert.rejects(line.s3.send(new HeadBucketCommand({ Bucket: 'rm-bucket' })));
 });
+
+test('rm goes on past what cannot be deleted, says so of each, and ends with a failure', async () => {
+  await line.ok(['put', small, `s3://${bucket}/rm/last`, ...kms]);
+  const urls = ['s3://no-such-bucket-1/x', 's3://no-such-bucket-2/y', `s3://${bucket}/rm/last`];
+  const { stdout, stderr, status } = await line.run(['rm', ...urls, ...line.here, '--json']);
+  assert.equal(status, 1);
+  assert.match(stderr, /^sealpipe: ERR_SEALPIPE_REQUEST_REJECTED: 2 objects were not deleted, the first [^\n]+\n$/);
+  const found = documents(stdout).map((document) => schemas.rm.parse(document));
+  assert.deepEqual(
+    found.map(({ deleted, failed }) => [deleted, failed.map(({ key, code }) => [key, code])]),
+    [
+      [[], [['x', 'ERR_SEALPIPE_BUCKET_NOT_FOUND']]],
+      [[], [['y', 'ERR_SEALPIPE_BUCKET_NOT_FOUND']]],
+      [['rm/last'], []],
+    ],
+  );
+  await line.fails(['rm', 's3://no-such-bucket-1/x', ...line.here], { code: 'BUCKET_NOT_FOUND' });
+});
+
+test('rm ends with the first failure that the next object would meet, too', async () => {
+  line.endpoint.requests.clear();
+  line.endpoint.faults.add({ operation: 'DeleteObject', status: 403, code: 'ExpiredToken', times: 'always' });
+  try {
+    await line.fails(['rm', `s3://${bucket}/a/none`, `s3://${bucket}/a/nor-this`, ...line.here], {
+      code: 'CREDENTIALS',
+    });
+  } finally {
+    line.endpoint.faults.clear();
+  }
+  await line.endpoint.requests.settled();
+  assert.ok(line.endpoint.requests.all().every(({ key }) => key !== 'a/nor-this'));
+});

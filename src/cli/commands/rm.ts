@@ -40,6 +40,7 @@ export const rmCommand: CommandFactory = defineCommand<RmOptions>({
         for await (const result of deletions(s3, url, options, context.signal)) {
           failures.push(...result.failed.map(({ error }) => error));
           await report(url, result, options, context);
+          if (result.failed.some(({ error }) => concernsAll(error))) return;
         }
       }
     });
@@ -56,7 +57,7 @@ export const rmCommand: CommandFactory = defineCommand<RmOptions>({
   },
 });
 
-async function* deletions(
+async function* batches(
   s3: EncryptedS3,
   { bucket: Bucket, key }: S3Url,
   { recursive }: RmOptions,
@@ -74,6 +75,26 @@ async function* deletions(
     Keys = [];
   }
   if (Keys.length > 0) yield await s3.deleteMany({ Bucket, Keys }, { signal });
+}
+
+/** As a result: what cannot be deleted does not keep the others. */
+async function* deletions(
+  s3: EncryptedS3,
+  url: S3Url,
+  options: RmOptions,
+  signal: AbortSignal,
+): AsyncGenerator<DeleteResult> {
+  try {
+    yield* batches(s3, url, options, signal);
+  } catch (error) {
+    if (!(error instanceof SealpipeError)) throw error;
+    yield { deleted: [], companions: [], failed: [{ key: url.key, error }] };
+  }
+}
+
+/** Whether the next object would fail alike, after as many attempts: interrupted, credentials, no network, throttled. */
+function concernsAll(error: SealpipeError): boolean {
+  return error.retryable || ['ERR_SEALPIPE_ABORTED', 'ERR_SEALPIPE_CREDENTIALS'].includes(error.code);
 }
 
 async function report(
