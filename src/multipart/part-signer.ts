@@ -20,7 +20,7 @@ import {
 } from '../requests/request-template.ts';
 import { signingTimestamp } from '../requests/signature.ts';
 import type { TunableCommand } from '../s3-command.ts';
-import { catchSigned, signByClient, signedRequest } from './request-signer.ts';
+import { catchSigned, connectTimeoutOf, signByClient, signedRequest } from './request-signer.ts';
 import type { SignedRequest } from './workers/worker-protocol.ts';
 
 /** What differs from part to part. */
@@ -72,7 +72,7 @@ export class PartSigner {
       this.#lessons += 1;
       const signing = catchSigned(this.#client, command());
       this.#lesson = signing.then((caught) => this.#learn(part, caught)).catch(() => undefined);
-      return signedRequest(await signing);
+      return signedRequest(await signing, connectTimeoutOf(this.#client));
     }
     const {
       template,
@@ -82,7 +82,15 @@ export class PartSigner {
       identity,
       timestamp: signingTimestamp(timeOf(this.#client)),
     });
-    return { protocol, hostname, port, method: own.method, path: own.path, headers: headersOf(own.headers) };
+    return {
+      protocol,
+      hostname,
+      port,
+      method: own.method,
+      path: own.path,
+      headers: headersOf(own.headers),
+      connectTimeout: connectTimeoutOf(this.#client),
+    };
   }
 
   async #learn(part: PartToSign, caught: CaughtRequest): Promise<void> {

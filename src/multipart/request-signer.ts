@@ -4,13 +4,14 @@
  * with the part's CRC-32 among the signed headers.
  */
 import type { S3Client } from '@aws-sdk/client-s3';
+import { handlerSettings } from '../requests/plain-client.ts';
 import { type CaughtRequest, escapeComponent } from '../requests/request-template.ts';
 import { type TunableCommand, withoutSdkRetries } from '../s3-command.ts';
 import type { RawAnswer, SignedRequest } from './workers/worker-protocol.ts';
 
 /** The request that the client would send for a command, signed. The command cannot be used again. */
 export async function signByClient(client: S3Client, command: TunableCommand): Promise<SignedRequest> {
-  return signedRequest(await catchSigned(client, command));
+  return signedRequest(await catchSigned(client, command), connectTimeoutOf(client));
 }
 
 /** The same, as the client's middleware has it. */
@@ -33,16 +34,16 @@ export async function catchSigned(client: S3Client, command: TunableCommand): Pr
   return caught;
 }
 
+/** How long the client itself would wait for a connection. */
+export function connectTimeoutOf({ config: { requestHandler } }: S3Client): number | undefined {
+  return handlerSettings(requestHandler).connectionTimeout;
+}
+
 /** What a worker needs of it. */
-export function signedRequest({
-  protocol,
-  hostname,
-  port,
-  method,
-  path,
-  query,
-  headers,
-}: CaughtRequest): SignedRequest {
+export function signedRequest(
+  { protocol, hostname, port, method, path, query, headers }: CaughtRequest,
+  connectTimeout?: number,
+): SignedRequest {
   return {
     protocol: protocol === 'http:' ? 'http:' : 'https:',
     // As Node takes it: an IPv6 address without brackets.
@@ -51,6 +52,7 @@ export function signedRequest({
     method,
     path: path + queryString(query),
     headers,
+    connectTimeout,
   };
 }
 

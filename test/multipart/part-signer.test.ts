@@ -4,6 +4,7 @@ import { S3Client, UploadPartCommand, type UploadPartCommandInput } from '@aws-s
 import { PartSigner } from '../../src/multipart/part-signer.ts';
 import { catchSigned, signedRequest } from '../../src/multipart/request-signer.ts';
 import type { SignedRequest } from '../../src/multipart/workers/worker-protocol.ts';
+import { settledSettings } from '../../src/requests/plain-client.ts';
 import { withLeanBody } from '../../src/s3-command.ts';
 
 const checksum = 'AAAAAA==';
@@ -80,6 +81,13 @@ describe('the requests of parts', () => {
   before(async () => {
     signing = new Signing(newClient());
     await signing.sign(1);
+  });
+
+  test('a request has the time for connecting that the client has, whoever made it', async () => {
+    const signing = new Signing(newClient({ requestHandler: { connectionTimeout: 1234 } }));
+    await settledSettings(signing.client.config.requestHandler);
+    const requests = [await signing.sign(1), await signing.sign(2)];
+    assert.deepEqual([signing.byClient, ...requests.map(({ connectTimeout }) => connectTimeout)], [1, 1234, 1234]);
   });
 
   test('are made by the client once, and after its example from then on, however many there are', async () => {

@@ -12,9 +12,25 @@ const agents = {
 };
 
 /** A request whose body, if any, is still to be ended. */
-export function startRequest({ protocol, hostname, port, method, path, headers }: SignedRequest): ClientRequest {
+export function startRequest(signed: SignedRequest): ClientRequest {
+  const { protocol, hostname, port, method, path, headers, connectTimeout = 0 } = signed;
   const options = { host: hostname, port, method, path, headers, agent: agents[protocol] };
-  return protocol === 'https:' ? httpsRequest(options) : httpRequest(options);
+  const request = protocol === 'https:' ? httpsRequest(options) : httpRequest(options);
+  if (connectTimeout > 0) limitConnecting(request, connectTimeout);
+  return request;
+}
+
+/** As the SDK's own handler does it: until the socket stands, without TLS's handshake; a connection that was kept has no limit. */
+function limitConnecting(request: ClientRequest, timeout: number): void {
+  request.once('socket', (socket) => {
+    if (!socket.connecting) return;
+    const timer = setTimeout(() => {
+      request.destroy(Object.assign(new Error(`no connection within ${timeout} ms`), { code: 'ETIMEDOUT' }));
+    }, timeout);
+    const stop = (): void => clearTimeout(timer);
+    socket.once('connect', stop);
+    request.once('close', stop);
+  });
 }
 
 /** Ends a request that nobody waits for any more. */

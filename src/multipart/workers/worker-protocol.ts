@@ -10,6 +10,8 @@ export interface SignedRequest {
   /** With the query string. */
   readonly path: string;
   readonly headers: Record<string, string>;
+  /** Milliseconds in which its connection has to stand. Undefined or 0: no limit. */
+  readonly connectTimeout?: number | undefined;
 }
 
 /** What came back. The body only where it matters: of an error, and not endlessly. */
