@@ -21,7 +21,8 @@ export function describeError(thrown: unknown): Failure {
   }
   const { name = 'Error', message = String(thrown) } = thrown instanceof Error ? thrown : {};
   // The library throws these two for values that an option brought, with a sentence about them; V8 for a mistake of ours.
-  if ((thrown instanceof TypeError || thrown instanceof RangeError) && !isOurMistake(thrown)) return usage(message);
+  if ((thrown instanceof TypeError || thrown instanceof RangeError) && !isOurMistake(thrown))
+    return usage(namingFlag(message));
   return {
     status: exitStatus.failed,
     code: 'ERR_SEALPIPE_INTERNAL',
@@ -31,6 +32,18 @@ export function describeError(thrown: unknown): Failure {
 
 function usage(message: string): Failure {
   return { status: exitStatus.usage, code: 'ERR_SEALPIPE_USAGE', message: oneLine(message) };
+}
+
+/** Options of the library whose flags are called alike. */
+const optionAtStart =
+  /^(?:partSize|queueSize|workers|partAttempts|restarts|concurrency|maxBuffered|encryptionContext|materialsDescription|segmentIndex)(?= )/;
+
+/** The library's sentence with the name that whoever types a command knows the option by. */
+function namingFlag(message: string): string {
+  return message.replace(
+    optionAtStart,
+    (name) => `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`,
+  );
 }
 
 /** V8's own errors, and Node's, whose codes begin with ERR_. */

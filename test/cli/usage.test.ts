@@ -241,6 +241,26 @@ describe('usage', { concurrency: 3 }, () => {
       /wrapping or unauthenticated/,
     ],
     ['a port that is none', ['local', '--port', '70000'], /0 to 65535/],
+    [
+      'a part size that is no multiple of a block',
+      [
+        'put',
+        file,
+        's3://bucket/k',
+        '--aes-key-file',
+        aes,
+        '--part-size',
+        '5242881',
+        '--endpoint-url',
+        'http://127.0.0.1:1',
+      ],
+      /USAGE: --part-size is 5242881 bytes, expected a multiple of 16: the nearest is 5242880/,
+    ],
+    [
+      'more threads than there may be',
+      ['put', file, 's3://bucket/k', '--aes-key-file', aes, '--workers', '65', '--endpoint-url', 'http://127.0.0.1:1'],
+      /USAGE: --workers is 65, expected an integer from 0 to 64/,
+    ],
   ];
   test('wrong usage has exit status 2 and one line that says what to give instead', async (t) => {
     const outcomes = await line.runAll(wrong.map(([, args]) => args));
