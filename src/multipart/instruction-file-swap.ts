@@ -101,6 +101,13 @@ export class InstructionFileSwap {
     this.#published = true;
   }
 
+  /** Sees to it that the file of an object that is in place is, too. */
+  async ensure(): Promise<void> {
+    await this.prepare();
+    const body = writeInstructionFile(this.#options.content);
+    if (this.#old === undefined || !Buffer.from(this.#old.body).equals(Buffer.from(body))) await this.publish({});
+  }
+
   /** After a definite failure: puts the old file back, or removes the new one if there was none. */
   async rollBack(): Promise<void> {
     if (!this.#published) return;

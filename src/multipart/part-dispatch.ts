@@ -1,16 +1,23 @@
 /** Sends what an engine produces: one PUT, or a multipart upload whose parts go side by side. */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { SegmentIndexBuilder } from '../crypto/segment-index-builder.ts';
-import { type errorCodes, SealpipeError } from '../errors.ts';
+import { SealpipeError } from '../errors.ts';
 import type { SegmentIndexFile } from '../objects/segment-index-file.ts';
 import { throwIfAborted } from '../retry/retry-sends.ts';
 import { combineCrc32 } from './crc32-combine.ts';
 import type { InstructionFileSwap } from './instruction-file-swap.ts';
 import type { JournalSession } from './journal/journal-session.ts';
+import { withNote } from './part-failures.ts';
 import type { PartProducer, PendingPart, SealedPart } from './parts.ts';
 import { Semaphore } from './semaphore.ts';
 import type { UploadedObject, UploadJob, UploadObserver } from './upload-attempt.ts';
-import { findWritten, type WrittenObject } from './upload-outcome.ts';
+import {
+  lookForWritten,
+  mayBeWritten,
+  outcomeUnknown,
+  type WriteOutcome,
+  type WrittenObject,
+} from './upload-outcome.ts';
 import { type StoredObject, type StoredPart, UploadRequests } from './upload-requests.ts';
 
 export interface PartDispatchOptions {
@@ -44,6 +51,8 @@ export class PartDispatch {
   /** The id of the multipart upload, from the moment that it is asked for. */
   #upload: Promise<string> | undefined;
   #uploadId: string | undefined;
+  /** Whether S3 was seen not to know it any more. */
+  #isGone = false;
   /** Whether S3 checks the CRC-32 of the whole object. */
   #fullObjectChecksum = false;
   #failure: Error | undefined;
@@ -85,7 +94,7 @@ export class PartDispatch {
       await Promise.allSettled([...this.#sending, this.#upload]);
       const { kept = false, note = '' } = (await journal?.fail(failure)) ?? {};
       if (kept) throw note === '' ? failure : withNote(failure, note);
-      if (this.#uploadId === undefined || this.#options.job.leavePartsOnError) throw failure;
+      if (this.#uploadId === undefined || this.#isGone || this.#options.job.leavePartsOnError) throw failure;
       throw await this.#abort(this.#uploadId, failure);
     } finally {
       signal.removeEventListener('abort', onAbort);
@@ -246,24 +255,47 @@ export class PartDispatch {
     await instructions?.publish();
     try {
       if (index !== undefined) await index.file.publish(index.builder.finish(plaintextSize));
+    } catch (error) {
+      throw await this.#takeBack(error);
+    }
+    try {
       return await step();
     } catch (error) {
-      const there = mayHaveSucceeded(error)
-        ? await findWritten(job.client, job.params, { ...written, identity })
-        : undefined;
-      if (there !== undefined) return there;
-      await index?.file.withdraw();
-      await instructions?.rollBack().catch((cause: unknown) => {
-        const said = cause instanceof Error ? cause.message : String(cause);
-        throw withNote(
-          error,
-          `the instruction file could not be put back as it was (${said}): until it is, the object's old content cannot be read`,
-        );
-      });
-      if (error instanceof SealpipeError && error.retryable)
-        throw this.#attemptsUsedUp(error, 'the object could not be completed', undefined);
-      throw error;
+      if (!mayBeWritten(error)) throw await this.#takeBack(error);
+      const outcome = await this.#outcome({ ...written, identity });
+      if (outcome.kind === 'written') return outcome.object;
+      if (outcome.kind === 'unknown') throw outcomeUnknown(job.params, { failure: error, cause: outcome.cause });
+      throw await this.#takeBack(error);
     }
+  }
+
+  async #outcome(written: WrittenObject): Promise<WriteOutcome> {
+    const { client, params, leavePartsOnError } = this.#options.job;
+    const found = await lookForWritten(client, params, written);
+    // A journal keeps the upload, and looks again.
+    const kept = this.#options.journal !== undefined || leavePartsOnError;
+    if (found.kind === 'written' || this.#uploadId === undefined || kept) return found;
+    // S3 can still be completing what it has not answered: only of an upload that is gone it is certain that no object comes of it later.
+    this.#isGone = await this.#requests.abort(this.#uploadId);
+    return this.#isGone ? lookForWritten(client, params, written) : found;
+  }
+
+  /** After a write that failed for certain: companions as they were. @returns the error to reject with */
+  async #takeBack(error: unknown): Promise<unknown> {
+    const { instructions, index } = this.#options;
+    await index?.file.withdraw();
+    try {
+      await instructions?.rollBack();
+    } catch (cause) {
+      const said = cause instanceof Error ? cause.message : String(cause);
+      return withNote(
+        error,
+        `the instruction file could not be put back as it was (${said}): until it is, the object's old content cannot be read`,
+      );
+    }
+    return error instanceof SealpipeError && error.retryable
+      ? this.#attemptsUsedUp(error, 'the object could not be completed', undefined)
+      : error;
   }
 
   /** Removes what was stored so far; returns the error to reject with. */
@@ -277,22 +309,4 @@ export class PartDispatch {
       },
     );
   }
-}
-
-/** Whether the object may be in place although the request failed: an answer that was lost, or one to a second send of the same. */
-function mayHaveSucceeded(error: unknown): boolean {
-  if (!(error instanceof SealpipeError)) return false;
-  return (
-    error.retryable ||
-    ['ERR_SEALPIPE_UPLOAD_UNKNOWN', 'ERR_SEALPIPE_PRECONDITION_FAILED', 'ERR_SEALPIPE_ABORTED'].includes(error.code)
-  );
-}
-
-/** The same error, its cause kept, with a second sentence, for what went wrong while cleaning up after it. */
-function withNote(error: unknown, note: string, fields: { uploadId?: string } = {}): SealpipeError {
-  const message = error instanceof Error ? error.message : String(error);
-  if (!(error instanceof SealpipeError))
-    return new SealpipeError('PART_FAILED', `${message}; ${note}`, { cause: error, ...fields });
-  const code = error.code.replace('ERR_SEALPIPE_', '') as (typeof errorCodes)[number];
-  return new SealpipeError(code, `${message}; ${note}`, { ...error, cause: error.cause ?? error, ...fields });
 }

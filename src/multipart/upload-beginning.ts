@@ -6,10 +6,12 @@ import { SegmentIndexBuilder } from '../crypto/segment-index-builder.ts';
 import type { EnvelopeStorage } from '../format/envelope.ts';
 import { storedLength } from '../format/lengths.ts';
 import { parseEnvelope } from '../format/parse-envelope.ts';
+import { divideEnvelope } from '../format/write-envelope.ts';
 import { createContentKey } from '../keyrings/open-content-key.ts';
+import { InstructionFileSwap } from './instruction-file-swap.ts';
 import { JournalSession, waitUntilSettled } from './journal/journal-session.ts';
 import { type ResumeOutcome, resumeUpload } from './journal/resume.ts';
-import { journalKeyInfo } from './journal/upload-journal.ts';
+import { type JournalHeader, journalKeyInfo } from './journal/upload-journal.ts';
 import { knownPartSize } from './part-sizes.ts';
 import type { UploadedObject, UploadJob, UploadObserver } from './upload-attempt.ts';
 import type { OpenBody } from './upload-body.ts';
@@ -137,6 +139,18 @@ async function beginJournalled(
   return { ...beginning, partSize, journal };
 }
 
+/** The process that completed the object put the old file back, or took the new one away, if it believed that it had failed. */
+async function ensureInstructionFile(
+  { client, params, instructionSuffix, partTimeout: timeout }: UploadJob,
+  { envelope, storage }: Pick<JournalHeader, 'envelope' | 'storage'>,
+  signal: AbortSignal,
+): Promise<void> {
+  const content = divideEnvelope(envelope, storage).instructionFile;
+  if (content === undefined) return;
+  const key = `${params.Key}${instructionSuffix}`;
+  await new InstructionFileSwap({ client, params, key, content, signal, timeout }).ensure();
+}
+
 /** The journal goes when the index is there, too: until then the same call can be made again. */
 async function completed(
   job: UploadJob,
@@ -144,8 +158,9 @@ async function completed(
   { header, object, index }: Extract<ResumeOutcome, { kind: 'completed' }>,
   { observer, signal }: Surroundings,
 ): Promise<UploadedObject> {
-  const { envelope, source, partSize } = header;
+  const { envelope, storage, source, partSize } = header;
   const plaintextSize = source.size;
+  await ensureInstructionFile(job, { envelope, storage }, signal);
   const storedSize = storedLength(job.suite, plaintextSize);
   if (index !== undefined) await ensureIndex(job, index, { etag: object.etag, plaintextSize, observer, signal });
   // One that cannot be removed says the same to the next one.

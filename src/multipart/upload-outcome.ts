@@ -1,5 +1,9 @@
 /** Whether an object is the one that we just wrote: asked when the answer to the last request of an upload was lost. */
-import { HeadObjectCommand, type S3Client } from '@aws-sdk/client-s3';
+import { HeadObjectCommand, type HeadObjectCommandOutput, type S3Client } from '@aws-sdk/client-s3';
+import { SealpipeError } from '../errors.ts';
+import { retrySends } from '../retry/retry-sends.ts';
+import { withoutSdkRetries } from '../s3-command.ts';
+import { describeFailure } from '../service-failure.ts';
 import { base64Crc, type StoredObject, type UploadParams } from './upload-requests.ts';
 
 export interface WrittenObject {
@@ -11,36 +15,94 @@ export interface WrittenObject {
 }
 
 /**
- * Looks at what is there (DECISIONS section 10).
- * @returns what S3 says of it when it is ours; undefined when it is something else, not there, or cannot be seen
+ * What became of a write. The third is no failure: whoever takes back what belongs to an object that is there after all takes its only key.
  */
-export async function findWritten(
+export type WriteOutcome =
+  | { readonly kind: 'written'; readonly object: StoredObject }
+  /** Something else is there, or nothing. */
+  | { readonly kind: 'absent' }
+  /** S3 could not be asked, or did not let itself be asked. */
+  | { readonly kind: 'unknown'; readonly cause: unknown };
+
+/** Sends of the request, the first included, and milliseconds for all of them. */
+const attempts = 5;
+const timeLimit = 30_000;
+
+/** Looks at what is there (DECISIONS section 10). */
+export async function lookForWritten(
   client: S3Client,
   params: UploadParams,
   written: WrittenObject,
-): Promise<StoredObject | undefined> {
+): Promise<WriteOutcome> {
   const { Bucket, Key, RequestPayer, ExpectedBucketOwner, SSECustomerAlgorithm, SSECustomerKey, SSECustomerKeyMD5 } =
     params;
-  const command = new HeadObjectCommand({
-    Bucket,
-    Key,
-    RequestPayer,
-    ExpectedBucketOwner,
-    SSECustomerAlgorithm,
-    SSECustomerKey,
-    SSECustomerKeyMD5,
-    ChecksumMode: 'ENABLED',
-  });
-  const head = await client.send(command, { abortSignal: AbortSignal.timeout(30_000) }).catch(() => undefined);
-  if (head?.ContentLength !== written.storedLength) return undefined;
-  const name = written.identity['x-amz-i'] === undefined ? 'x-amz-iv' : 'x-amz-i';
-  const expected = written.identity[name];
+  const signal = AbortSignal.timeout(timeLimit);
+  const look = () =>
+    client.send(
+      withoutSdkRetries(
+        new HeadObjectCommand({
+          Bucket,
+          Key,
+          RequestPayer,
+          ExpectedBucketOwner,
+          SSECustomerAlgorithm,
+          SSECustomerKey,
+          SSECustomerKeyMD5,
+          ChecksumMode: 'ENABLED',
+        }),
+      ),
+      { abortSignal: signal },
+    );
+  try {
+    const head = await retrySends(look, { attempts, signal });
+    return head.ContentLength === written.storedLength && isOurs(head, written)
+      ? { kind: 'written', object: { etag: head.ETag ?? '', versionId: head.VersionId } }
+      : { kind: 'absent' };
+  } catch (cause) {
+    return describeFailure(cause).statusCode === 404 ? { kind: 'absent' } : { kind: 'unknown', cause };
+  }
+}
+
+function isOurs(
+  head: Pick<HeadObjectCommandOutput, 'Metadata' | 'ChecksumCRC32' | 'ChecksumType'>,
+  { identity, crc32 }: WrittenObject,
+): boolean {
+  const name = identity['x-amz-i'] === undefined ? 'x-amz-iv' : 'x-amz-i';
+  const expected = identity[name];
   // V2 with an instruction file leaves nothing in the metadata: then the checksum of all bytes has to tell.
-  const ours =
-    expected === undefined
-      ? written.crc32 !== undefined &&
-        head.ChecksumCRC32 === base64Crc(written.crc32) &&
-        head.ChecksumType !== 'COMPOSITE'
-      : head.Metadata?.[name] === expected;
-  return ours ? { etag: head.ETag ?? '', versionId: head.VersionId } : undefined;
+  return expected === undefined
+    ? crc32 !== undefined && head.ChecksumCRC32 === base64Crc(crc32) && head.ChecksumType !== 'COMPOSITE'
+    : head.Metadata?.[name] === expected;
+}
+
+/**
+ * Whether a write that failed may have been carried out all the same: its answer, or that to an earlier send of the same, was lost.
+ * What the last send was answered says nothing of the others.
+ */
+export function mayBeWritten(error: unknown): boolean {
+  if (error instanceof SealpipeError) {
+    const { code, retryable, attempts: sends = 1, statusCode } = error;
+    if (retryable || sends > 1) return true;
+    if (code === 'ERR_SEALPIPE_REQUEST_REJECTED') return statusCode === undefined;
+    return ['ERR_SEALPIPE_UPLOAD_UNKNOWN', 'ERR_SEALPIPE_PRECONDITION_FAILED', 'ERR_SEALPIPE_ABORTED'].includes(code);
+  }
+  const { kind, name, statusCode } = describeFailure(error);
+  const sends = (error as { $metadata?: { attempts?: number } } | undefined)?.$metadata?.attempts ?? 1;
+  if (sends > 1) return true;
+  if (kind === 'rejected') return statusCode === undefined || statusCode === 412 || name === 'NoSuchUpload';
+  return kind !== 'credentials';
+}
+
+/** The error of a write that nobody knows the outcome of. */
+export function outcomeUnknown(
+  { Bucket, Key }: Pick<UploadParams, 'Bucket' | 'Key'>,
+  { failure, cause }: { readonly failure: unknown; readonly cause: unknown },
+): SealpipeError {
+  const said = (error: unknown): string => (error instanceof Error ? error.message || error.name : String(error));
+  const { requestId, statusCode } = describeFailure(cause);
+  return new SealpipeError(
+    'OUTCOME_UNKNOWN',
+    `whether s3://${Bucket}/${Key} was written is not known: the write failed (${said(failure)}), and S3 could not be asked (${said(cause)}); nothing that belongs to it was taken back: look at it when S3 answers again, or write it again`,
+    { cause: failure, retryable: true, bucket: Bucket, key: Key, requestId, statusCode },
+  );
 }

@@ -1,4 +1,5 @@
 import { CopyObjectCommand, type CopyObjectCommandInput, DeleteObjectCommand, type S3Client } from '@aws-sdk/client-s3';
+import { mayBeWritten } from '../multipart/upload-outcome.ts';
 import { s3Failure } from '../retry/s3-failure.ts';
 import { lookForIndex } from './segment-index-file.ts';
 import { segmentIndexKey } from './segment-index-key.ts';
@@ -18,13 +19,14 @@ export class SegmentIndexCopy {
     this.#options = options;
   }
 
-  /** Copies the index, then the object by `copy`; takes the index away again when that fails. */
+  /** Copies the index, then the object by `copy`; takes the index away again when that fails for certain. */
   async around<T>(copy: () => Promise<T>): Promise<T> {
     const copied = await this.#copy();
     try {
       return await copy();
     } catch (error) {
-      if (copied !== undefined) await this.#remove(copied);
+      // One that stays though the copy failed is stale, and counts as none.
+      if (copied !== undefined && !mayBeWritten(error)) await this.#remove(copied);
       throw error;
     }
   }

@@ -249,7 +249,7 @@ describe('other options than those that a journalled upload was begun with', () 
 });
 
 describe('an upload with an index that was completed, but did not hear of it', () => {
-  /** Complete takes effect, and the process takes its index away again: it can neither hear of that nor ask. */
+  /** Complete takes effect, the process can neither hear of that nor ask, and somebody takes its index away. */
   async function unheard(source: RestedSource): Promise<void> {
     endpoint.local.faults.set([
       { operation: 'CompleteMultipartUpload', loseAnswer: true, times: 'always' },
@@ -258,9 +258,8 @@ describe('an upload with an index that was completed, but did not hear of it', (
     await rejection(upload(source, { partAttempts: 1 }));
     endpoint.local.faults.clear();
     assert.ok(existsSync(source.journal));
-    await rejectsAsMissing(indexKey(source));
+    await endpoint.client.send(new DeleteObjectCommand({ Bucket, Key: indexKey(source) }));
   }
-  const rejectsAsMissing = (Key: string): Promise<void> => assert.rejects(endpoint.stored(Key), { name: 'NoSuchKey' });
 
   test('is given its index again, from the journal', async () => {
     const source = newSource();

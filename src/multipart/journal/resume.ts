@@ -18,7 +18,7 @@ import { describeFailure } from '../../service-failure.ts';
 import { combineCrc32 } from '../crc32-combine.ts';
 import { identityChange } from '../file-identity.ts';
 import type { SourceFile } from '../upload-body.ts';
-import { findWritten } from '../upload-outcome.ts';
+import { lookForWritten } from '../upload-outcome.ts';
 import {
   base64Crc,
   type StoredObject,
@@ -192,10 +192,14 @@ async function compare(
       storedLength: storedLength(contentKey.suite, header.source.size),
       crc32: objectCrc32(state),
     };
-    const object = await findWritten(client, params, written);
-    if (object === undefined) return { kind: 'fresh' };
+    const outcome = await lookForWritten(client, params, written);
+    if (outcome.kind === 'unknown' && describeFailure(outcome.cause).kind !== 'rejected')
+      // It may be there, whole: to send it again because S3 cannot be asked just now would be early.
+      throw s3Failure(outcome.cause, { operation: 'HeadObject', bucket: params.Bucket, key: params.Key });
+    // Who may write and not read cannot be told: then all of it goes up again, under another key.
+    if (outcome.kind !== 'written') return { kind: 'fresh' };
     addEntries([...state.done.values()], state, index);
-    return { kind: 'completed', header, object, index };
+    return { kind: 'completed', header, object: outcome.object, index };
   }
   if (onS3.some(({ number }) => !state.intents.has(number))) {
     // What lies there was sent by a process whose journal went on after this copy was taken: its counters are used.

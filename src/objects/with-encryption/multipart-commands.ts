@@ -16,7 +16,7 @@ import { ClientMultipart, type OutgoingPart } from '../../multipart/client-multi
 import { combineCrc32 } from '../../multipart/crc32-combine.ts';
 import { InstructionFileSwap } from '../../multipart/instruction-file-swap.ts';
 import { Semaphore } from '../../multipart/semaphore.ts';
-import { findWritten } from '../../multipart/upload-outcome.ts';
+import { lookForWritten, mayBeWritten, outcomeUnknown, type WriteOutcome } from '../../multipart/upload-outcome.ts';
 import { base64Crc, customerKeyOf, type UploadParams } from '../../multipart/upload-requests.ts';
 import { withLeanBody } from '../../s3-command.ts';
 import { type CommandCall, type EncryptingClient, withoutChecksums } from './command-call.ts';
@@ -163,25 +163,27 @@ async function complete(
   }
   const index = again ? undefined : multipart.segmentIndex();
   let output: CompleteMultipartUploadCommandOutput;
+  let sent = false;
   try {
     if (index !== undefined) await indexFile?.publish(index, input);
+    sent = true;
     output = await forward(changed);
   } catch (error) {
     const storedLength = parts.reduce((sum, { length }) => sum + length, 0);
-    const there = await findWritten(client.plain, keyed as UploadParams, { identity, storedLength, crc32 });
-    if (there === undefined) {
+    const outcome: WriteOutcome =
+      sent && (again || mayBeWritten(error))
+        ? await lookForWritten(client.plain, keyed as UploadParams, { identity, storedLength, crc32 })
+        : { kind: 'absent' };
+    if (outcome.kind === 'unknown' && !again)
+      throw outcomeUnknown(keyed as UploadParams, { failure: error, cause: outcome.cause });
+    if (outcome.kind !== 'written') {
       if (again) throw error;
       await indexFile?.withdraw();
       await instructions?.rollBack();
       throw error;
     }
-    output = {
-      $metadata: { httpStatusCode: 200 },
-      Bucket: input.Bucket,
-      Key: input.Key,
-      ETag: there.etag,
-      VersionId: there.versionId,
-    };
+    const { etag: ETag, versionId: VersionId } = outcome.object;
+    output = { $metadata: { httpStatusCode: 200 }, Bucket: input.Bucket, Key: input.Key, ETag, VersionId };
   }
   multipart.done();
   return withoutChecksums(output);

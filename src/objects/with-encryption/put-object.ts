@@ -11,7 +11,7 @@ import { defaultInstructionSuffix } from '../../format/envelope.ts';
 import { divideEnvelope, joinMetadata } from '../../format/write-envelope.ts';
 import { createContentKey } from '../../keyrings/open-content-key.ts';
 import { InstructionFileSwap } from '../../multipart/instruction-file-swap.ts';
-import { findWritten } from '../../multipart/upload-outcome.ts';
+import { lookForWritten, mayBeWritten, outcomeUnknown } from '../../multipart/upload-outcome.ts';
 import { base64Crc, type UploadParams } from '../../multipart/upload-requests.ts';
 import { createEncryptStream } from '../../streams/encrypt-stream.ts';
 import type { SegmentIndexFile } from '../segment-index-file.ts';
@@ -162,19 +162,27 @@ async function store(
     });
   await instructions?.prepare();
   await instructions?.publish();
+  let sent = false;
   try {
     await index?.file.publish(index.bytes);
+    sent = true;
     return withoutChecksums(await forward(changed));
   } catch (error) {
     if (instructions === undefined && index === undefined) throw error;
     // With a lost answer the object may be in place, and would be lost with its instruction file.
-    const there = await findWritten(plain, input as UploadParams, {
-      identity: metadata,
-      storedLength: body.ContentLength ?? 0,
-      crc32: typeof crc === 'number' ? crc : crc(),
-    });
-    if (there !== undefined)
-      return { $metadata: { httpStatusCode: 200 }, ETag: there.etag, VersionId: there.versionId };
+    if (sent && mayBeWritten(error)) {
+      const outcome = await lookForWritten(plain, input as UploadParams, {
+        identity: metadata,
+        storedLength: body.ContentLength ?? 0,
+        crc32: typeof crc === 'number' ? crc : crc(),
+      });
+      if (outcome.kind === 'unknown')
+        throw outcomeUnknown(input as UploadParams, { failure: error, cause: outcome.cause });
+      if (outcome.kind === 'written') {
+        const { etag: ETag, versionId: VersionId } = outcome.object;
+        return { $metadata: { httpStatusCode: 200 }, ETag, VersionId };
+      }
+    }
     await index?.file.withdraw();
     await instructions?.rollBack();
     throw error;

@@ -18,7 +18,7 @@ import { decodeMetadataValue } from '../../format/metadata-encoding.ts';
 import { parseMap, type StringMap, stringifyMap } from '../../format/string-map.ts';
 import { joinMetadata } from '../../format/write-envelope.ts';
 import { InstructionFileSwap } from '../../multipart/instruction-file-swap.ts';
-import { findWritten } from '../../multipart/upload-outcome.ts';
+import { lookForWritten, mayBeWritten, outcomeUnknown } from '../../multipart/upload-outcome.ts';
 import type { UploadParams } from '../../multipart/upload-requests.ts';
 import { companionsOf, findCompanions, findCompanionsOfMany, keysAtOnce } from '../delete-objects.ts';
 import { fetchInstructionFile, readObjectEnvelope } from '../object-envelope.ts';
@@ -136,19 +136,26 @@ export async function copyObject(
     crc32: fullCrc32(head),
   };
   // One that was there before (or is the source) does not tell whether this copy was made.
-  const before = await findWritten(plain, input as UploadParams, written);
+  const before = await lookForWritten(plain, input as UploadParams, written);
   await swap.prepare();
   await swap.publish();
   try {
     return await copy();
   } catch (error) {
     // With a lost answer the copy may be in place, and would be lost with its instruction file.
-    const there = before === undefined ? await findWritten(plain, input as UploadParams, written) : undefined;
-    if (there === undefined) {
+    const outcome = mayBeWritten(error)
+      ? await lookForWritten(plain, input as UploadParams, written)
+      : ({ kind: 'absent' } as const);
+    if (outcome.kind === 'unknown' || (outcome.kind === 'written' && before.kind === 'unknown'))
+      throw outcomeUnknown(input as UploadParams, {
+        failure: error,
+        cause: outcome.kind === 'unknown' ? outcome.cause : 'what was there before could not be seen',
+      });
+    if (outcome.kind === 'absent' || before.kind === 'written') {
       await swap.rollBack();
       throw error;
     }
-    const { etag: ETag, versionId: VersionId } = there;
+    const { etag: ETag, versionId: VersionId } = outcome.object;
     return { $metadata: { httpStatusCode: 200 }, CopyObjectResult: { ETag }, VersionId };
   }
 }
