@@ -32,6 +32,12 @@ export interface EncryptStreamOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/**
+ * Fewest bytes of a chunk that comes out, the last one excepted: S3 refuses a body in chunks (aws-chunked, as the SDK sends a stream
+ * with a checksum) of which another one has less. That of a file ends in a short chunk, and the tag would come behind it.
+ */
+const leastChunk = 8192;
+
 /** Plaintext in, the stored form of an object (ciphertext and tag) out. */
 export interface EncryptStream extends Transform {
   /** The object's user metadata. Settles before the first byte comes out; rejects when the stream fails before that. */
@@ -63,6 +69,9 @@ class EncryptTransform extends Transform implements EncryptStream {
   /** Ends the wait for the key: Node calls `_destroy` only when the construction is over. */
   readonly #stop = new AbortController();
   #encryptor: ContentEncryptor | undefined;
+  /** Takes ciphertext that is too little for a chunk of its own. */
+  #held: Buffer | undefined;
+  #heldLength = 0;
 
   constructor(suite: ContentSuite, options: EncryptStreamOptions) {
     super({ readableHighWaterMark: streamBufferLength, writableHighWaterMark: streamBufferLength });
@@ -99,11 +108,8 @@ class EncryptTransform extends Transform implements EncryptStream {
       return;
     }
     try {
-      if (chunk.length <= sliceLength) {
-        callback(null, encryptor.update(chunk));
-        return;
-      }
-      for (const slice of slices(chunk)) this.push(encryptor.update(slice));
+      if (chunk.length <= sliceLength) this.#pass(encryptor.update(chunk));
+      else for (const slice of slices(chunk)) this.#pass(encryptor.update(slice));
       callback();
     } catch (error) {
       callback(error as Error);
@@ -117,7 +123,29 @@ class EncryptTransform extends Transform implements EncryptStream {
       callback(wrongLength(`ended after ${encryptor.length} bytes`, { offset: encryptor.length, length }));
       return;
     }
-    callback(null, encryptor.final());
+    const tag = encryptor.final();
+    callback(null, this.#held === undefined ? tag : Buffer.concat([this.#held.subarray(0, this.#heldLength), tag]));
+  }
+
+  /** Long chunks pass as they are; of one that comes behind a short one no more is copied than that lacks. */
+  #pass(ciphertext: Buffer): void {
+    let rest = ciphertext;
+    if (this.#held !== undefined) rest = this.#hold(this.#held, rest);
+    if (rest.length >= leastChunk) this.push(rest);
+    else if (rest.length > 0) this.#hold(Buffer.allocUnsafeSlow(leastChunk), rest);
+  }
+
+  /** @returns what did not fit */
+  #hold(held: Buffer, ciphertext: Buffer): Buffer {
+    const taken = Math.min(ciphertext.length, leastChunk - this.#heldLength);
+    held.set(ciphertext.subarray(0, taken), this.#heldLength);
+    this.#heldLength += taken;
+    this.#held = held;
+    if (this.#heldLength === leastChunk) {
+      this.push(held);
+      [this.#held, this.#heldLength] = [undefined, 0];
+    }
+    return ciphertext.subarray(taken);
   }
 
   override destroy(error?: Error): this {

@@ -299,6 +299,16 @@ describe('single objects', () => {
     assert.ok((await bytesOf(web)).equals(bytes));
   });
 
+  test('a long stream goes up however its length ends and it is cut, with the checksum that the SDK puts behind it', async () => {
+    const content = randomBytes(17 * MiB + 8191);
+    for (const extra of [1, 8191])
+      for (const chunk of [65_536, 1000, MiB + 100]) {
+        const bytes = content.subarray(0, 17 * MiB + extra);
+        await put('cut', Readable.from(chunksOf(bytes, chunk)), { ContentLength: bytes.length });
+        assert.ok((await read('cut')).equals(bytes), `${extra} bytes more, in chunks of ${chunk}`);
+      }
+  });
+
   test('a long stream of known length goes up as it is read; one of unknown length is refused with advice', async () => {
     const bytes = randomBytes(20 * MiB);
     await put('long', Readable.from(chunksOf(bytes, 100_000)), { ContentLength: bytes.length });

@@ -57,6 +57,28 @@ describe('an encrypting stream', () => {
     }
   });
 
+  test('comes out in chunks that S3 takes: none but the last has less than 8 KiB, however its input is cut', async () => {
+    const cuts = [1, 100, 8191, 8192, 8193, 65_536, 262_144 + 100, 1_000_000].map((length) => [length]);
+    for (const lengths of [...cuts, [10, 300_000], [65_536, 1], [8000, 200, 70_000]]) {
+      const size = Math.max(20_000, ...lengths.map((length) => 2 * length)) + 7;
+      const plaintext = randomBytes(size);
+      const input: Buffer[] = [];
+      for (let at = 0, turn = 0; at < size; turn++) {
+        const length = lengths[turn % lengths.length] as number;
+        input.push(plaintext.subarray(at, at + length));
+        at += length;
+      }
+      const stream = createEncryptStream({ keyring, suite: 'gcm' });
+      const chunks: Buffer[] = [];
+      await pipeline(Readable.from(input), stream, async (output) => {
+        for await (const chunk of output as AsyncIterable<Buffer>) chunks.push(chunk);
+      });
+      assert.deepEqual(await openByHand(Buffer.concat(chunks), await stream.envelope), plaintext);
+      const least = Math.min(...chunks.slice(0, -1).map(({ length }) => length));
+      assert.ok(least >= 8192, `chunks of ${lengths.join(', ')} came out with one of ${least}`);
+    }
+  });
+
   test('does not care how its input is cut', async () => {
     const places = fc.array(fc.nat({ max: 3000 }), { maxLength: 10 });
     await fc.assert(
