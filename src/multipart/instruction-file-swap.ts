@@ -46,6 +46,8 @@ export interface InstructionFileSwapOptions {
 export class InstructionFileSwap {
   readonly #options: InstructionFileSwapOptions;
   #old: OldFile | undefined;
+  /** Whether S3 does not tell what stands there, or that nothing does. */
+  #denied = false;
   #newEtag: string | undefined;
   #published = false;
 
@@ -61,11 +63,15 @@ export class InstructionFileSwap {
     // Of a file of our own the old one is known.
     if (this.#published) return;
     this.#old = undefined;
+    this.#denied = false;
     try {
       this.#old = await this.#read(this.#options.signal);
     } catch (cause) {
       if (describeFailure(cause).statusCode === 404 && describeFailure(cause).name !== 'NoSuchBucket') return;
-      throw this.#failure(cause, 'GetObject');
+      const failure = this.#failure(cause, 'GetObject');
+      if (failure.code !== 'ERR_SEALPIPE_ACCESS_DENIED') throw failure;
+      // So S3 answers of what is not there, too, to whoever may not list the bucket.
+      this.#denied = true;
     }
   }
 
@@ -84,8 +90,8 @@ export class InstructionFileSwap {
       ContentType: 'application/json',
       Metadata: { [instructionFileMarker]: '' },
       ...this.#encryptionAtRest(),
-      // Somebody who creates the same object at the same time must not lose the key to it.
-      ...(IfNoneMatch === undefined ? {} : { IfNoneMatch }),
+      // Somebody who creates the same object at the same time must not lose the key to it, nor what nobody could look at its own.
+      ...(IfNoneMatch === undefined && !this.#denied ? {} : { IfNoneMatch: IfNoneMatch ?? '*' }),
     };
     try {
       const put = (abortSignal: AbortSignal): Promise<PutObjectCommandOutput> =>
@@ -95,7 +101,9 @@ export class InstructionFileSwap {
       // The answer may be what was lost, or a 412 the answer to a second send of ours.
       const there = mayHaveArrived(cause) ? await this.#read().catch(() => undefined) : undefined;
       if (there === undefined || !Buffer.from(there.body).equals(Buffer.from(body)))
-        throw this.#failure(cause, 'PutObject');
+        throw this.#denied && describeFailure(cause).statusCode === 412
+          ? this.#unreadable(cause)
+          : this.#failure(cause, 'PutObject');
       this.#newEtag = there.etag;
     }
     this.#published = true;
@@ -181,6 +189,15 @@ export class InstructionFileSwap {
   > {
     const { ServerSideEncryption, SSEKMSKeyId, SSEKMSEncryptionContext, BucketKeyEnabled } = this.#options.params;
     return { ServerSideEncryption, SSEKMSKeyId, SSEKMSEncryptionContext, BucketKeyEnabled };
+  }
+
+  #unreadable(cause: unknown): SealpipeError {
+    const { params, key } = this.#options;
+    return new SealpipeError(
+      'ACCESS_DENIED',
+      `s3://${params.Bucket}/${key} is there, and S3 does not let it be read: it may hold the only key of an object, so it is not overwritten; allow s3:GetObject on it`,
+      { cause, bucket: params.Bucket, key },
+    );
   }
 
   #failure(cause: unknown, operation: string): SealpipeError {

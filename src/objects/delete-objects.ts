@@ -217,7 +217,10 @@ async function findInstructionFile(
     return head.Metadata !== undefined && Object.hasOwn(head.Metadata, instructionFileMarker) ? key : undefined;
   } catch (cause) {
     if (describeFailure(cause).statusCode === 404) return undefined;
-    throw s3Failure(cause, { operation: 'HeadObject', bucket: Bucket, key });
+    const failure = s3Failure(cause, { operation: 'HeadObject', bucket: Bucket, key });
+    // So S3 answers of what is not there, too, to whoever may not list the bucket. One that stays says nothing without its object.
+    if (failure.code === 'ERR_SEALPIPE_ACCESS_DENIED') return undefined;
+    throw failure;
   }
 }
 

@@ -1,5 +1,4 @@
 import { indexFingerprint, parseTrailer } from '../crypto/segment-index.ts';
-import { SealpipeError } from '../errors.ts';
 import type { HeadResult } from './head-object.ts';
 import type { ObjectSetting } from './object-setting.ts';
 import { lookForIndex } from './segment-index-file.ts';
@@ -21,11 +20,7 @@ export async function describeSegmentIndex(
   signal?: AbortSignal,
 ): Promise<SegmentIndexDescription | undefined> {
   if (envelope?.suite.authenticated !== true) return undefined;
-  const found = await lookForIndex(client, { Bucket, Key }, signal).catch((error: unknown) => {
-    // S3 denies what is not there to whoever may not list the bucket.
-    if (error instanceof SealpipeError && error.code === 'ERR_SEALPIPE_ACCESS_DENIED') return undefined;
-    throw error;
-  });
+  const found = await lookForIndex(client, { Bucket, Key }, signal);
   if (typeof found !== 'object') return undefined;
   const trailer = parseTrailer(found.trailer, found.size);
   if (typeof trailer === 'string') return undefined;

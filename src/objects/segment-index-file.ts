@@ -61,6 +61,8 @@ export class SegmentIndexFile {
   readonly #options: SegmentIndexFileOptions;
   readonly #key: string;
   #found: FoundSegmentIndex | undefined;
+  /** Whether S3 does not tell what lies there, or that nothing does. */
+  #denied = false;
   #etag: string | undefined;
 
   /** @throws SealpipeError COMMAND_REFUSED for a key that can have no index */
@@ -82,7 +84,8 @@ export class SegmentIndexFile {
     const { client, params, signal } = this.#options;
     const found = await lookForIndex(client, params, signal);
     if (found === 'foreign') throw this.#foreign();
-    this.#found = found;
+    this.#denied = found === 'denied';
+    this.#found = found === 'denied' ? undefined : found;
   }
 
   /**
@@ -100,7 +103,8 @@ export class SegmentIndexFile {
    */
   async publish(index: Buffer, condition: WriteCondition = this.#options.params): Promise<void> {
     await this.#checkObject(condition);
-    this.#etag = await this.#put(index, {});
+    // Only where there is nothing: what cannot be looked at must not be overwritten.
+    this.#etag = this.#denied ? await this.#putUnlessThere(index, { IfNoneMatch: '*' }) : await this.#put(index, {});
   }
 
   /**
@@ -111,14 +115,24 @@ export class SegmentIndexFile {
   async publishBeside(index: Buffer, etag: string): Promise<void> {
     await this.#head({ IfMatch: etag }, 'changed');
     const condition = this.#found === undefined ? { IfNoneMatch: '*' } : { IfMatch: this.#found.etag };
+    this.#etag = await this.#putUnlessThere(index, condition);
+  }
+
+  async #putUnlessThere(index: Buffer, condition: { IfMatch: string } | { IfNoneMatch: string }): Promise<string> {
     try {
-      this.#etag = await this.#put(index, condition);
+      return await this.#put(index, condition);
     } catch (error) {
       if (!(error instanceof SealpipeError) || error.code !== 'ERR_SEALPIPE_PRECONDITION_FAILED') throw error;
       const { client, params, signal } = this.#options;
       const found = await lookForIndex(client, params, signal);
       // An answer that was lost: what a second send met is what the first one wrote.
-      if (typeof found === 'object' && index.subarray(-trailerLength).equals(found.trailer)) return;
+      if (typeof found === 'object' && index.subarray(-trailerLength).equals(found.trailer)) return found.etag;
+      if (found === 'denied')
+        throw new SealpipeError(
+          'ACCESS_DENIED',
+          `s3://${params.Bucket}/${this.#key} is there, and S3 does not let it be read: it is not overwritten; allow s3:GetObject on it`,
+          { cause: error, bucket: params.Bucket, key: this.#key },
+        );
       throw new SealpipeError(
         'OBJECT_CHANGED',
         `s3://${params.Bucket}/${this.#key} was written by somebody else while the index was made: run it again`,
@@ -167,7 +181,9 @@ export class SegmentIndexFile {
     const there = await this.#head({}, 'conditional-write').then(
       () => true,
       (error: unknown) => {
-        if (error instanceof SealpipeError && error.code === 'ERR_SEALPIPE_OBJECT_NOT_FOUND') return false;
+        // Denied is what is not there, too, to whoever may not list the bucket; the object's own write has the condition once more.
+        const absent = ['ERR_SEALPIPE_OBJECT_NOT_FOUND', 'ERR_SEALPIPE_ACCESS_DENIED'];
+        if (error instanceof SealpipeError && absent.includes(error.code)) return false;
         throw error;
       },
     );
@@ -224,7 +240,8 @@ export class SegmentIndexFile {
 
 /**
  * The index of ours that lies beside an object, whether or not it is up to date: at one GET of 64 bytes.
- * @returns `foreign` for something else under its key
+ * @returns `foreign` for something else under its key; `denied` where S3 does not say, as of what is not there to whoever may not list
+ * the bucket
  */
 export async function lookForIndex(
   client: S3Client,
@@ -235,7 +252,7 @@ export async function lookForIndex(
     ExpectedBucketOwner,
   }: Pick<IndexedParams, 'Bucket' | 'Key' | 'RequestPayer' | 'ExpectedBucketOwner'>,
   signal: AbortSignal | undefined,
-): Promise<FoundSegmentIndex | 'foreign' | undefined> {
+): Promise<FoundSegmentIndex | 'foreign' | 'denied' | undefined> {
   const key = segmentIndexKey(Key);
   if (key === undefined) return undefined;
   const Range = `bytes=-${trailerLength}`;
@@ -258,7 +275,9 @@ export async function lookForIndex(
     if (statusCode === 404 && name !== 'NoSuchBucket') return undefined;
     // Nothing that is empty has a last byte.
     if (statusCode === 416) return 'foreign';
-    throw s3Failure(cause, { operation: 'GetObject', bucket: Bucket, key });
+    const failure = s3Failure(cause, { operation: 'GetObject', bucket: Bucket, key });
+    if (failure.code === 'ERR_SEALPIPE_ACCESS_DENIED') return 'denied';
+    throw failure;
   }
 }
 

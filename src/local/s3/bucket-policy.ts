@@ -129,6 +129,22 @@ function authorize(service: S3Service, call: S3Call, access: Access): void {
   });
 }
 
+/** Operations that tell of an object whether it is there. */
+const tellingOperations: readonly S3Operation[] = [
+  'GetObject',
+  'HeadObject',
+  'GetObjectAttributes',
+  'GetObjectTagging',
+];
+
+/** S3 does not tell who may not list a bucket what is not in it: what an operation has failed with, as they hear it. */
+export function concealMissing(service: S3Service, call: S3Call, operation: S3Operation, problem: unknown): unknown {
+  if (!(problem instanceof S3Error) || problem.code !== 'NoSuchKey' || !tellingOperations.includes(operation))
+    return problem;
+  const listing = { operation: 'ListObjectsV2', action: 's3:ListBucket', bucket: call.bucketName } as const;
+  return refusal(service, call, listing) === undefined ? problem : new S3Error('AccessDenied');
+}
+
 // An owner must be able to take back a policy that locks everybody out.
 const alwaysOwners: readonly S3Operation[] = ['GetBucketPolicy', 'PutBucketPolicy', 'DeleteBucketPolicy'];
 

@@ -1,7 +1,13 @@
 /** Amazon S3: from a request to the operation it asks for. */
 import type { Answer } from '../http/answer.ts';
 import { percentDecode, type RequestHead } from '../http/request-head.ts';
-import { authorizeOperation, deleteBucketPolicy, getBucketPolicy, putBucketPolicy } from './bucket-policy.ts';
+import {
+  authorizeOperation,
+  concealMissing,
+  deleteBucketPolicy,
+  getBucketPolicy,
+  putBucketPolicy,
+} from './bucket-policy.ts';
 import {
   deleteBucketEncryption,
   getBucketEncryption,
@@ -144,5 +150,9 @@ export async function answerS3(service: S3Service, call: S3Call, operation: S3Op
     throw new S3Error('KeyTooLongError', { fields: { Size: keyBytes, MaxSizeAllowed: maximumKeyBytes } });
   }
   authorizeOperation(service, call, operation);
-  return handlers[operation](service, call);
+  try {
+    return await handlers[operation](service, call);
+  } catch (problem) {
+    throw concealMissing(service, call, operation, problem);
+  }
 }
