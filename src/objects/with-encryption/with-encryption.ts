@@ -18,6 +18,7 @@ import { completeMultipartUpload, createMultipartUpload, uploadPart } from './mu
 import { failWithSource } from './outgoing-stream.ts';
 import { putObject } from './put-object.ts';
 import { getObject, headObject, listObjects } from './read-commands.ts';
+import { twinOf } from './twin-client.ts';
 import { UploadRegistry } from './upload-registry.ts';
 import { copyObject, deleteObject, deleteObjects } from './write-commands.ts';
 
@@ -107,7 +108,8 @@ type Next = (args: Arguments) => Promise<{ output: object }>;
  *
  * The client that is passed in is not changed; the two share its connections, credentials and settings.
  *
- * @throws TypeError when client or keyring is missing, or the client encrypts already; TypeError or RangeError for a wrong option
+ * @throws TypeError when client or keyring is missing, the client encrypts already, or has a `send` that would lead past the encryption;
+ *   TypeError or RangeError for a wrong option
  */
 export function withEncryption(client: S3Client, options: WithEncryptionOptions): S3Client {
   const {
@@ -218,14 +220,3 @@ const refusePresigning = () => (): Promise<never> =>
       'a URL was to be signed by a client that encrypts: whoever uses it would send and get bytes past the encryption. Sign with another client, for ciphertext alone',
     ),
   );
-
-/** The same client with a middleware stack of its own. */
-function twinOf(client: S3Client): S3Client {
-  if (typeof (client as Partial<S3Client> | undefined)?.send !== 'function')
-    throw new TypeError('client is missing: expected an S3Client of @aws-sdk/client-s3');
-  const twin = Object.assign(Object.create(Object.getPrototypeOf(client) as object) as S3Client, client);
-  twin.middlewareStack = client.middlewareStack.clone();
-  // Handlers that were resolved for the original's stack.
-  Reflect.deleteProperty(twin, 'handlers');
-  return twin;
-}
