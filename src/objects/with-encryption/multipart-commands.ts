@@ -79,6 +79,7 @@ export async function createMultipartUpload(
         identity: metadata,
         customerKey: customerKeyOf(input),
         completing: new Semaphore(1),
+        ended: new AbortController(),
       },
     );
     return output;
@@ -91,9 +92,9 @@ export async function createMultipartUpload(
 /** UploadPart. Synchronous up to the claim: calls side by side take their places in the order in which they are made. */
 export function uploadPart(
   client: EncryptingClient,
-  { input, forward }: CommandCall<UploadPartCommandInput, UploadPartCommandOutput>,
+  { input, forward, signal }: CommandCall<UploadPartCommandInput, UploadPartCommandOutput>,
 ): Promise<UploadPartCommandOutput> {
-  const { multipart } = client.uploads.get(input, 'UploadPart');
+  const { multipart, ended } = client.uploads.get(input, 'UploadPart');
   const length = bodyLength(input.Body, input.ContentLength);
   if (length === undefined)
     throw new SealpipeError(
@@ -102,7 +103,7 @@ export function uploadPart(
     );
   const claim = multipart.claim(input.PartNumber ?? 0, length);
   return (async () => {
-    const plaintext = await readBody(input.Body, length);
+    const plaintext = await readBody(input.Body, length, signal, ended.signal);
     verifyPlaintextChecksums(input, plaintext);
     const outcome = multipart.encrypt(claim, plaintext);
     if ('held' in outcome) return { $metadata: { httpStatusCode: 200 }, ETag: outcome.held.etag };

@@ -41,7 +41,7 @@ export async function putObject(
   const { keyring, suite, encryptionContext } = client.setting;
   const names = { bucket: input.Bucket, key: input.Key };
   if (bytesInMemory(input.Body) === undefined && length > collectedLength) return putStream(client, call, length);
-  const plaintext = await readBody(input.Body, length);
+  const plaintext = await readBody(input.Body, length, signal);
   verifyPlaintextChecksums(input, plaintext);
   const writing = await prepareIndex(client, input, { length, signal });
   const { contentKey, derived, envelope } = await createContentKey({

@@ -2,6 +2,7 @@
 import { Readable } from 'node:stream';
 import type { ReadableStream } from 'node:stream/web';
 import { SealpipeError } from '../../errors.ts';
+import { unlessFired } from './aborts.ts';
 
 /**
  * Bytes of a body, where they can be told without reading it.
@@ -45,14 +46,26 @@ export function streamOf(body: unknown): Readable {
 
 /**
  * All bytes of a body of known length.
- * @throws SealpipeError SOURCE_FAILED when there are more or fewer
+ * @param signals end the reading, and the stream with it
+ * @throws SealpipeError SOURCE_FAILED when there are more or fewer; ABORTED
  */
-export async function readBody(body: unknown, length: number): Promise<Uint8Array> {
+export async function readBody(
+  body: unknown,
+  length: number,
+  ...signals: (AbortSignal | undefined)[]
+): Promise<Uint8Array> {
   const inMemory = bytesInMemory(body);
   if (inMemory !== undefined) return inMemory;
+  const stream = streamOf(body);
+  return unlessFired(collect(stream, length), signals, (error) => {
+    // A source that does not end at once would fail when nobody listens any more, which ends the process.
+    stream.on('error', () => undefined).destroy(error);
+  });
+}
+
+async function collect(stream: Readable, length: number): Promise<Uint8Array> {
   const bytes = Buffer.allocUnsafeSlow(length);
   let filled = 0;
-  const stream = streamOf(body);
   try {
     for await (const chunk of stream as AsyncIterable<Uint8Array | string>) {
       const piece = typeof chunk === 'string' ? Buffer.from(chunk) : chunk;

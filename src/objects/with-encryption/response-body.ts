@@ -1,6 +1,8 @@
 /** A decrypting stream as the Body of a GetObject answer: with the methods that the SDK puts on bodies. */
+import { errorMonitor } from 'node:events';
 import { Readable } from 'node:stream';
 import type { ReadableStream } from 'node:stream/web';
+import { asAbort } from './aborts.ts';
 
 interface BodyMethods {
   transformToByteArray(): Promise<Uint8Array>;
@@ -10,6 +12,8 @@ interface BodyMethods {
 
 /** Adds the SDK's methods to a stream. Like the SDK's, a body can be transformed once. */
 export function responseBody(stream: Readable): Readable & BodyMethods {
+  // Not a listener: an error that nobody hears still ends the process, as the SDK's does.
+  stream.once(errorMonitor, asAbort);
   let transformed = false;
   const once = (): void => {
     if (transformed) throw new Error('the body has been transformed already');

@@ -20,6 +20,8 @@ export interface ClientUpload {
   readonly customerKey: Pick<ObjectAddress, 'SSECustomerAlgorithm' | 'SSECustomerKey' | 'SSECustomerKeyMD5'>;
   /** One Complete at a time. */
   readonly completing: Semaphore;
+  /** Fires when the upload is aborted or forgotten: bodies are not read on for it. */
+  readonly ended: AbortController;
 }
 
 export interface UploadRegistryOptions {
@@ -78,6 +80,7 @@ export class UploadRegistry {
     if (known === undefined) return;
     clearTimeout(known.timer);
     known.upload.multipart.wipe();
+    known.upload.ended.abort();
     this.#uploads.delete(name);
   }
 }

@@ -12,6 +12,7 @@ import { maxPartSize } from '../../multipart/part-sizes.ts';
 import { leanRequest } from '../../s3-command.ts';
 import { assertReleaseOptions, type ReleaseRule } from '../../streams/plaintext-release.ts';
 import { objectSetting } from '../object-setting.ts';
+import { asAbort } from './aborts.ts';
 import type { CommandCall, EncryptingClient } from './command-call.ts';
 import { type HandledCommand, isHandled, refusal } from './command-rules.ts';
 import { completeMultipartUpload, createMultipartUpload, uploadPart } from './multipart-commands.ts';
@@ -203,11 +204,12 @@ function handle(
     },
   };
   try {
-    return handlers[command](client, call).then((output) => ({
-      response: {},
-      ...passed,
-      output,
-    }));
+    return handlers[command](client, call).then(
+      (output) => ({ response: {}, ...passed, output }),
+      (error: unknown) => {
+        throw asAbort(error);
+      },
+    );
   } catch (error) {
     return Promise.reject(error instanceof Error ? error : new Error(String(error)));
   }
