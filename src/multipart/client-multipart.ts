@@ -53,6 +53,10 @@ const spent: RaggedSegment = {
 
 interface PartState {
   readonly claim: PartClaim;
+  /** Calls that may still encrypt under the claim. */
+  holders: number;
+  /** Whether anything was encrypted at its counters: they are taken for good then. */
+  used: boolean;
   segment: RaggedSegment | undefined;
   crc32: number;
   /** What the caller was answered. */
@@ -112,7 +116,8 @@ export class ClientMultipart {
   }
 
   /**
-   * Takes a part number for a body of `length` bytes. Synchronous, so that calls side by side cannot take one place twice.
+   * Takes a part number for a body of `length` bytes, to be given back by {@link release}. Synchronous, so that calls side by side cannot
+   * take one place twice.
    * @throws SealpipeError COMMAND_REFUSED, PART_CHANGED, TOO_LARGE
    */
   claim(number: number, length: number): PartClaim {
@@ -121,8 +126,13 @@ export class ClientMultipart {
       throw this.#refused(`part number ${number} is not one from 1 to ${maxParts}`);
     const known = this.#parts.get(number);
     if (known !== undefined) {
-      if (known.claim.length !== length)
-        throw this.#changed(number, `it had ${known.claim.length} bytes and has ${length} now`);
+      if (known.claim.length !== length) {
+        if (!isFree(known)) throw this.#changed(number, `it had ${known.claim.length} bytes and has ${length} now`);
+        throw this.#refused(
+          `part ${number} was begun with ${known.claim.length} bytes, and higher parts after it: with ${length} bytes those would have to move`,
+        );
+      }
+      known.holders += 1;
       return known.claim;
     }
     const offset = this.#offsetOf(number, length);
@@ -132,8 +142,30 @@ export class ClientMultipart {
         `part ${number} begins at byte ${offset}, inside a segment of its index: let all parts but the last have a multiple of ${this.#index.segmentSize} bytes, or make the index afterwards (createSegmentIndex)`,
       );
     const claim = { number, length, offset };
-    this.#parts.set(number, { claim, segment: undefined, crc32: 0, etag: undefined, held: undefined });
+    this.#parts.set(number, {
+      claim,
+      holders: 1,
+      used: false,
+      segment: undefined,
+      crc32: 0,
+      etag: undefined,
+      held: undefined,
+    });
     return claim;
+  }
+
+  /**
+   * Ends a call's hold on its claim. A part that nothing was encrypted for, as its body failed, is one that was never begun: unless
+   * higher parts have their places behind it, and then it keeps its length.
+   */
+  release({ number }: PartClaim): void {
+    const part = this.#parts.get(number);
+    if (part === undefined) return;
+    part.holders -= 1;
+    const free = [...this.#parts.values()].filter(isFree).sort((a, b) => b.claim.number - a.claim.number);
+    for (const { claim } of free)
+      if (this.#partSize !== undefined || claim.number === Math.max(...this.#parts.keys()))
+        this.#parts.delete(claim.number);
   }
 
   /**
@@ -141,14 +173,15 @@ export class ClientMultipart {
    * @returns what to send, or nothing for a part that is held until Complete
    * @throws SealpipeError PART_CHANGED: the upload has failed then
    */
-  encrypt(
-    { number, length, offset }: PartClaim,
-    plaintext: Uint8Array,
-  ): { send: OutgoingPart } | { held: { etag: string } } {
+  encrypt(claim: PartClaim, plaintext: Uint8Array): { send: OutgoingPart } | { held: { etag: string } } {
     this.#assertOpen('UploadPart');
+    const { number, length, offset } = claim;
+    const part = this.#parts.get(number);
+    // Its counters may be another part's by now.
+    if (part?.claim !== claim) throw new Error('internal error: a part was encrypted whose claim was released');
     if (plaintext.length !== length)
       throw this.#changed(number, `its body has ${plaintext.length} bytes, announced were ${length}`);
-    const part = this.#parts.get(number) as PartState;
+    part.used = true;
     // Once only: under one key, a segment has one entry.
     const macs = part.segment === undefined ? this.#index?.macs(offset / this.#index.segmentSize) : undefined;
     const { ciphertext, crc32, segment } = encryptRagged(this.#contentKey, this.#secrets, {
@@ -166,7 +199,7 @@ export class ClientMultipart {
       segment.z.fill(0);
       if (!same) throw this.#changed(number, 'its content is not what it was');
     }
-    if (!this.#isHeld(part.claim)) return { send: { number, bytes: ciphertext, crc32 } };
+    if (!this.#isHeld(claim)) return { send: { number, bytes: ciphertext, crc32 } };
     part.held ??= ciphertext;
     part.etag ??= `"${randomBytes(16).toString('hex')}"`;
     return { held: { etag: part.etag } };
@@ -328,6 +361,10 @@ export class ClientMultipart {
   #refused(why: string): SealpipeError {
     return new SealpipeError('COMMAND_REFUSED', `the multipart upload to ${this.#place} cannot take this: ${why}`);
   }
+}
+
+function isFree({ holders, used }: PartState): boolean {
+  return holders === 0 && !used;
 }
 
 function sameSegment(a: RaggedSegment, b: RaggedSegment): boolean {

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { appendFileSync, copyFileSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
+import { Readable } from 'node:stream';
 import { after, before, beforeEach, describe, test } from 'node:test';
 import * as S3 from '@aws-sdk/client-s3';
 import { SealpipeError } from '../../src/errors.ts';
@@ -95,6 +96,83 @@ describe('parts that the caller sends, over withEncryption', () => {
     // Read into private memory once; what was written over it meanwhile is not in it, or the call had been too early to tell.
     const stored = await read(address.Key);
     assert.ok(stored.equals(original) || stored.every((byte) => byte === stored[0]));
+    await assertOneMessage();
+  });
+
+  test('a part whose body failed comes again with what it was to have, of another length, too, or is left out', async () => {
+    const by = client();
+    const stream = (bytes: Buffer): Readable => Readable.from([bytes]);
+    const first = randomBytes(partSize);
+    const failing = (address: Address, PartNumber: number, ContentLength: number, more: object = {}) =>
+      rejection(
+        by.send(
+          new S3.UploadPartCommand({ ...address, PartNumber, Body: stream(randomBytes(100)), ContentLength, ...more }),
+        ),
+      );
+    for (const last of [100, 0]) {
+      const address = await create(by);
+      const parts = [await send(by, address, 1, first)];
+      failure('SOURCE_FAILED')(await failing(address, 2, 101));
+      failure('SOURCE_FAILED')(await failing(address, 2, 99));
+      failure('SOURCE_CHANGED')(await failing(address, 2, 100, { ContentMD5: 'AAAAAAAAAAAAAAAAAAAAAA==' }));
+      const body = randomBytes(last);
+      if (last > 0) parts.push(await send(by, address, 2, body));
+      await complete(by, address, parts);
+      assert.ok((await read(address.Key)).equals(Buffer.concat([first, body])));
+    }
+    await assertOneMessage();
+  });
+
+  test('one that higher parts were begun after keeps its place and its length, and the upload goes on', async () => {
+    const by = client();
+    const address = await create(by);
+    const bodies = [1, 2, 3].map((n) => Buffer.alloc(partSize, n)) as [Buffer, Buffer, Buffer];
+    const first = await send(by, address, 1, bodies[0]);
+    const Body = new Readable({ read: () => undefined });
+    const failing = by.send(new S3.UploadPartCommand({ ...address, PartNumber: 2, Body, ContentLength: partSize }));
+    const third = await send(by, address, 3, bodies[2]);
+    Body.destroy(new Error('broke'));
+    failure('SOURCE_FAILED')(await rejection(failing));
+    failure('COMMAND_REFUSED', /begun with 5242880 bytes/)(await rejection(send(by, address, 2, Buffer.alloc(100))));
+    failure('COMMAND_REFUSED')(await rejection(complete(by, address, [first, third])));
+    const second = await send(by, address, 2, bodies[1]);
+    await complete(by, address, [first, second, third]);
+    assert.ok((await read(address.Key)).equals(Buffer.concat(bodies)));
+    await assertOneMessage();
+  });
+
+  test('one that another call is reading still is not free for another length', async () => {
+    const by = client();
+    const address = await create(by);
+    const [failing, going] = [0, 1].map(() => new Readable({ read: () => undefined })) as [Readable, Readable];
+    const part = { ...address, PartNumber: 1, ContentLength: 100 };
+    const [broken, whole] = [failing, going].map((Body) => by.send(new S3.UploadPartCommand({ ...part, Body })));
+    failing.destroy(new Error('broke'));
+    failure('SOURCE_FAILED')(await rejection(broken as Promise<unknown>));
+    going.push(Buffer.alloc(100, 1));
+    going.push(null);
+    const { ETag = '' } = await (whole as Promise<S3.UploadPartCommandOutput>);
+    failure('PART_CHANGED')(await rejection(send(by, address, 1, Buffer.alloc(99))));
+    failure('PART_CHANGED')(await rejection(complete(by, address, [{ PartNumber: 1, ETag }])));
+    await by.send(new S3.AbortMultipartUploadCommand(address));
+    await assertOneMessage();
+  });
+
+  test('with a part size given parts that failed leave nothing, whatever was begun before or after', async () => {
+    const by = withEncryption(endpoint.client, { keyring: endpoint.keyring, partSize });
+    const address = await create(by);
+    const bodies = [1, 2, 3].map((n) => Buffer.alloc(partSize, n)) as [Buffer, Buffer, Buffer];
+    const failing = (PartNumber: number, ContentLength: number) =>
+      rejection(
+        by.send(new S3.UploadPartCommand({ ...address, PartNumber, Body: Readable.from(['short']), ContentLength })),
+      );
+    failure('SOURCE_FAILED')(await failing(5, 2 * partSize));
+    const third = await send(by, address, 3, bodies[2]);
+    failure('SOURCE_FAILED')(await failing(2, partSize));
+    failure('COMMAND_REFUSED')(await failing(2, partSize + 1));
+    const [first, second] = [await send(by, address, 1, bodies[0]), await send(by, address, 2, bodies[1])];
+    await complete(by, address, [first, second, third]);
+    assert.ok((await read(address.Key)).equals(Buffer.concat(bodies)));
     await assertOneMessage();
   });
 

@@ -102,10 +102,17 @@ export function uploadPart(
       'UploadPart was given a stream whose length is not known: give ContentLength',
     );
   const claim = multipart.claim(input.PartNumber ?? 0, length);
+  const encryptPart = async (): Promise<ReturnType<typeof multipart.encrypt>> => {
+    try {
+      const plaintext = await readBody(input.Body, length, signal, ended.signal);
+      verifyPlaintextChecksums(input, plaintext);
+      return multipart.encrypt(claim, plaintext);
+    } finally {
+      multipart.release(claim);
+    }
+  };
   return (async () => {
-    const plaintext = await readBody(input.Body, length, signal, ended.signal);
-    verifyPlaintextChecksums(input, plaintext);
-    const outcome = multipart.encrypt(claim, plaintext);
+    const outcome = await encryptPart();
     if ('held' in outcome) return { $metadata: { httpStatusCode: 200 }, ETag: outcome.held.etag };
     const { bytes, crc32 } = outcome.send;
     const output = await forward({
