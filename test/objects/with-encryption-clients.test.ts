@@ -1,10 +1,14 @@
 /** Clients that are more than an S3Client: what they add keeps working under encryption, or they are refused. */
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
 import { after, before, beforeEach, describe, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import * as S3 from '@aws-sdk/client-s3';
+import { Upload } from '@aws-sdk/lib-storage';
 import { withEncryption } from '../../src/objects/with-encryption/with-encryption.ts';
 import { Bucket, TestEndpoint } from '../support/endpoint.ts';
 
+const MiB = 1024 * 1024;
 const secret = 'what nobody but its reader may see';
 let endpoint: TestEndpoint;
 type Send = (...args: unknown[]) => Promise<unknown>;
@@ -141,4 +145,30 @@ describe('a client whose send goes by itself encrypts', () => {
     await assertEncrypted(by, 'wrapped');
     client.destroy();
   });
+});
+
+describe('middleware that a client has', () => {
+  for (const priority of ['high', 'normal'] as const) {
+    test(`and that waits, ${priority} in the first step, sees what is sent, and parts are begun in the order of the calls`, async () => {
+      const client = new S3.S3Client(endpoint.local.s3Config);
+      const lengths: (number | undefined)[] = [];
+      let calls = 0;
+      client.middlewareStack.add(
+        (next) => async (args) => {
+          lengths.push((args.input as S3.UploadPartCommandInput).ContentLength);
+          // Each call overtakes the one before it.
+          await sleep(Math.max(0, 30 - 10 * calls++));
+          return next(args);
+        },
+        { name: 'lookup', step: 'initialize', priority },
+      );
+      const Body = randomBytes(16 * MiB);
+      const by = encrypting(client);
+      await new Upload({ client: by, params: { Bucket, Key: 'looked-up', Body } }).done();
+      const { Body: read } = await by.send(new S3.GetObjectCommand({ Bucket, Key: 'looked-up' }));
+      assert.ok(Body.equals((await read?.transformToByteArray()) ?? Buffer.alloc(0)));
+      assert.ok(lengths.includes(MiB + 16), 'what is held goes with its tag');
+      client.destroy();
+    });
+  }
 });

@@ -143,16 +143,13 @@ export function withEncryption(client: S3Client, options: WithEncryptionOptions)
     contents,
     reading: { release, maxBuffered, idleTimeout },
   };
-  const wrapped = twinOf(client);
+  const encrypt = (next: Next, context: Context) => (args: Arguments) => handle(encrypting, { next, context, args });
+  // First of all: parts have to be claimed in the order of the calls, before anything is awaited.
+  const wrapped = twinOf(client, { name, middleware: encrypt });
   const stack = wrapped.middlewareStack as unknown as {
     add: (middleware: unknown, options: object) => void;
     clone: () => typeof stack;
-    identify: () => string[];
   };
-  if (stack.identify().some((entry) => entry.startsWith(name))) throw new TypeError('the client encrypts already');
-  const encrypt = (next: Next, context: Context) => (args: Arguments) => handle(encrypting, { next, context, args });
-  // First of all: parts have to be claimed in the order of the calls, before anything is awaited.
-  stack.add(encrypt, { name, step: 'initialize', priority: 'high' });
   const trim = (next: Next, context: Context) => (args: Arguments) => {
     if (context[lean] === true && args.request !== undefined) leanRequest(args.request);
     return next(args);
