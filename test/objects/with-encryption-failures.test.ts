@@ -1,5 +1,6 @@
 /** What an encrypting client does when something fails under it: it rejects once, and what was readable stays so. */
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
 import { createReadStream, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -8,6 +9,7 @@ import { after, before, beforeEach, describe, test } from 'node:test';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import * as S3 from '@aws-sdk/client-s3';
+import { aesKeyring } from '../../src/keyrings/aes.ts';
 import { withEncryption } from '../../src/objects/with-encryption/with-encryption.ts';
 import { Bucket, TestEndpoint } from '../support/endpoint.ts';
 import { failure, rejection } from '../support/failure.ts';
@@ -64,6 +66,22 @@ describe('a long stream that is put', { timeout: 60_000 }, () => {
       });
     }
   }
+
+  test('fails for its own source alone, where the SDK keeps its handlers for all calls', async () => {
+    const plain = new S3.S3Client({ ...endpoint.local.s3Config, cacheMiddleware: true });
+    // Without KMS in between both are on their way before either has a connection.
+    const by = withEncryption(plain, { keyring: aesKeyring({ key: randomBytes(32) }) });
+    const beside = new Readable({ read: () => undefined });
+    beside.push(Buffer.alloc(MiB));
+    const going = put('beside', beside, { by, ContentLength: length });
+    failure('SOURCE_FAILED')(
+      await rejection(put('broken', Readable.from(ending(9, new Error('broke'))), { by, ContentLength: length })),
+    );
+    for (let i = 1; i < 20; i++) beside.push(Buffer.alloc(MiB));
+    beside.push(null);
+    await going;
+    plain.destroy();
+  });
 
   test('rejects when the key is denied, S3 refuses it or it is aborted, and lets go of its file', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'sealpipe-long-'));

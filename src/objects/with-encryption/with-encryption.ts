@@ -90,14 +90,13 @@ const handlers: Readonly<Record<HandledCommand, Handler>> = {
 interface Context {
   readonly commandName?: string;
   readonly __smithy_context?: { readonly abortSignal?: AbortSignal };
-  [lean]?: boolean;
-  [streamed]?: Readable;
 }
-const lean = Symbol('sealpipe lean body');
-const streamed = Symbol('sealpipe streamed body');
+
+/** On the input of a request of ours. A context is shared by all calls of a client with `cacheMiddleware`; middleware that copies an input copies this, too. */
+const ours = Symbol('sealpipe request');
 
 interface Arguments {
-  readonly input: object;
+  readonly input: { readonly [ours]?: { readonly streamed: Readable | undefined } };
   readonly request?: { protocol?: string; hostname?: string; headers: Record<string, string>; body?: unknown };
 }
 type Next = (args: Arguments) => Promise<{ output: object }>;
@@ -150,13 +149,14 @@ export function withEncryption(client: S3Client, options: WithEncryptionOptions)
     add: (middleware: unknown, options: object) => void;
     clone: () => typeof stack;
   };
-  const trim = (next: Next, context: Context) => (args: Arguments) => {
-    if (context[lean] === true && args.request !== undefined) leanRequest(args.request);
+  const trim = (next: Next) => (args: Arguments) => {
+    if (args.input[ours] !== undefined && args.request !== undefined) leanRequest(args.request);
     return next(args);
   };
   stack.add(trim, { name: `${name}LeanBody`, step: 'build', priority: 'low' });
-  const watch = (next: Next, context: Context) => (args: Arguments) => {
-    if (context[streamed] !== undefined) failWithSource(args.request?.body, context[streamed]);
+  const watch = (next: Next) => (args: Arguments) => {
+    const streamed = args.input[ours]?.streamed;
+    if (streamed !== undefined) failWithSource(args.request?.body, streamed);
     return next(args);
   };
   // The last step: the body is what the SDK has made of it.
@@ -193,10 +193,9 @@ function handle(
     input: args.input,
     signal: context.__smithy_context?.abortSignal,
     forward: async (input) => {
-      context[lean] = true;
       const { Body } = input as { Body?: unknown };
-      if (Body instanceof Readable) context[streamed] = Body;
-      passed = await next({ ...args, input });
+      const streamed = Body instanceof Readable ? Body : undefined;
+      passed = await next({ ...args, input: { ...input, [ours]: { streamed } } });
       return passed.output;
     },
   };
