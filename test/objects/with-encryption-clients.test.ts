@@ -6,7 +6,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import * as S3 from '@aws-sdk/client-s3';
 import { Upload } from '@aws-sdk/lib-storage';
 import { withEncryption } from '../../src/objects/with-encryption/with-encryption.ts';
-import { Bucket, TestEndpoint } from '../support/endpoint.ts';
+import { Bucket, rejection, TestEndpoint } from '../support/endpoint.ts';
+import { failure } from '../support/failure.ts';
 
 const MiB = 1024 * 1024;
 const secret = 'what nobody but its reader may see';
@@ -148,6 +149,36 @@ describe('a client whose send goes by itself encrypts', () => {
 });
 
 describe('middleware that a client has', () => {
+  test('and that is put on the client that encrypts is called for every part, the one with the tag included', async () => {
+    const by = encrypting(endpoint.client);
+    let ours: unknown;
+    by.middlewareStack.add(
+      (next) => (args) => {
+        Object.assign((args.request as { headers: object }).headers, { 'x-policy': 'required' });
+        return next({ ...args, input: { ...args.input } });
+      },
+      { name: 'policy', step: 'build' },
+    );
+    by.middlewareStack.add(
+      (next, { commandName }) =>
+        (args) => {
+          if (commandName === 'UploadPartCommand') ours = args.input;
+          return next(args);
+        },
+      { name: 'look', step: 'initialize' },
+    );
+    // The tag goes with the part that was held, and as a part of its own.
+    for (const size of [6 * MiB, 10 * MiB])
+      await new Upload({ client: by, params: { Bucket, Key: 'policy', Body: randomBytes(size) } }).done();
+    const parts = endpoint.local.requests.all('UploadPart');
+    assert.equal(parts.length, 5);
+    for (const { headers } of parts) assert.equal(headers['x-policy'], 'required');
+    // What lets that part pass lets nothing else pass.
+    const again = { ...(ours as S3.UploadPartCommandInput), Body: secret, ContentLength: secret.length };
+    failure('COMMAND_REFUSED')(await rejection(by.send(new S3.UploadPartCommand(again))));
+    assert.equal(endpoint.local.requests.count('UploadPart'), parts.length);
+  });
+
   for (const priority of ['high', 'normal'] as const) {
     test(`and that waits, ${priority} in the first step, sees what is sent, and parts are begun in the order of the calls`, async () => {
       const client = new S3.S3Client(endpoint.local.s3Config);

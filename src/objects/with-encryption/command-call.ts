@@ -1,5 +1,5 @@
 /** One command on its way through an encrypting client. */
-import type { S3Client } from '@aws-sdk/client-s3';
+import type { S3Client, UploadPartCommandInput, UploadPartCommandOutput } from '@aws-sdk/client-s3';
 import type { GetOptions } from '../get-object.ts';
 import type { ObjectSetting } from '../object-setting.ts';
 import type { UploadRegistry } from './upload-registry.ts';
@@ -9,6 +9,11 @@ export interface EncryptingClient {
   /** Its client is the one that was passed in: companions and the rest of broken downloads go through it. */
   readonly setting: ObjectSetting;
   readonly plain: S3Client;
+  /** Sends a part as it is by the client that encrypts, as its middleware is meant for all parts. */
+  readonly sendPart: (
+    input: UploadPartCommandInput,
+    signal: AbortSignal | undefined,
+  ) => Promise<UploadPartCommandOutput>;
   readonly uploads: UploadRegistry;
   readonly partSize: number | undefined;
   /** Bytes of a segment, where a segment index is written. */

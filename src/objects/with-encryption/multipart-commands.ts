@@ -1,12 +1,11 @@
 /** The four commands of a multipart upload that the caller drives. */
-import {
-  type CompleteMultipartUploadCommandInput,
-  type CompleteMultipartUploadCommandOutput,
-  type CreateMultipartUploadCommandInput,
-  type CreateMultipartUploadCommandOutput,
-  UploadPartCommand,
-  type UploadPartCommandInput,
-  type UploadPartCommandOutput,
+import type {
+  CompleteMultipartUploadCommandInput,
+  CompleteMultipartUploadCommandOutput,
+  CreateMultipartUploadCommandInput,
+  CreateMultipartUploadCommandOutput,
+  UploadPartCommandInput,
+  UploadPartCommandOutput,
 } from '@aws-sdk/client-s3';
 import { SealpipeError } from '../../errors.ts';
 import { defaultInstructionSuffix } from '../../format/envelope.ts';
@@ -18,7 +17,6 @@ import { InstructionFileSwap } from '../../multipart/instruction-file-swap.ts';
 import { Semaphore } from '../../multipart/semaphore.ts';
 import { lookForWritten, mayBeWritten, outcomeUnknown, type WriteOutcome } from '../../multipart/upload-outcome.ts';
 import { base64Crc, customerKeyOf, type UploadParams } from '../../multipart/upload-requests.ts';
-import { withLeanBody } from '../../s3-command.ts';
 import { type CommandCall, type EncryptingClient, withoutChecksums } from './command-call.ts';
 import { indexBuilder, prepareIndex } from './index-writing.ts';
 import { verifyPlaintextChecksums, withoutPlaintextChecksums } from './plaintext-checksums.ts';
@@ -197,9 +195,9 @@ async function complete(
   return withoutChecksums(output);
 }
 
-/** By the client that was passed in: this part is none of the caller's. The SDK's own retries send the same bytes. */
+/** This part is none of the caller's. The SDK's own retries send the same bytes. */
 async function sendLast(
-  { plain }: EncryptingClient,
+  { sendPart }: EncryptingClient,
   input: CompleteMultipartUploadCommandInput,
   { number, bytes, crc32 }: OutgoingPart,
   signal: AbortSignal | undefined,
@@ -224,13 +222,7 @@ async function sendLast(
     SSECustomerKey,
     SSECustomerKeyMD5,
   };
-  const command = new UploadPartCommand({
-    ...address,
-    PartNumber: number,
-    Body: bytes,
-    ContentLength: bytes.length,
-    ChecksumCRC32: base64Crc(crc32),
-  });
-  const { ETag } = await plain.send(withLeanBody(command), { ...(signal && { abortSignal: signal }) });
+  const body = { Body: bytes, ContentLength: bytes.length, ChecksumCRC32: base64Crc(crc32) };
+  const { ETag } = await sendPart({ ...address, PartNumber: number, ...body }, signal);
   return ETag ?? '';
 }

@@ -1,5 +1,5 @@
 import { Readable } from 'node:stream';
-import type { S3Client } from '@aws-sdk/client-s3';
+import { type S3Client, UploadPartCommand } from '@aws-sdk/client-s3';
 import { assertSegmentSize } from '../../crypto/segment-index.ts';
 import { SealpipeError } from '../../errors.ts';
 import type { EnvelopeStorage } from '../../format/envelope.ts';
@@ -92,11 +92,18 @@ interface Context {
   readonly __smithy_context?: { readonly abortSignal?: AbortSignal };
 }
 
+interface Mark {
+  readonly streamed: Readable | undefined;
+}
+
 /** On the input of a request of ours. A context is shared by all calls of a client with `cacheMiddleware`; middleware that copies an input copies this, too. */
 const ours = Symbol('sealpipe request');
 
+/** Of inputs that are let pass as they are, each once: whoever copies one finds it refused. */
+const encrypted = new WeakSet<Mark>();
+
 interface Arguments {
-  readonly input: { readonly [ours]?: { readonly streamed: Readable | undefined } };
+  readonly input: { readonly [ours]?: Mark };
   readonly request?: { protocol?: string; hostname?: string; headers: Record<string, string>; body?: unknown };
 }
 type Next = (args: Arguments) => Promise<{ output: object }>;
@@ -136,6 +143,12 @@ export function withEncryption(client: S3Client, options: WithEncryptionOptions)
   const encrypting: EncryptingClient = {
     setting: objectSetting({ ...setting, client }),
     plain: client,
+    sendPart: (input, signal) => {
+      const mark: Mark = { streamed: undefined };
+      encrypted.add(mark);
+      const command = new UploadPartCommand({ ...input, [ours]: mark } as typeof input);
+      return wrapped.send(command, { ...(signal && { abortSignal: signal }) });
+    },
     uploads: new UploadRegistry({ maxUploads, maxAgeMs: uploadMaxAgeMs }),
     partSize,
     segmentSize,
@@ -181,6 +194,7 @@ function handle(
   client: EncryptingClient,
   { next, context, args }: { next: Next; context: Context; args: Arguments },
 ): Promise<{ output: object }> {
+  if (args.input[ours] !== undefined && encrypted.delete(args.input[ours])) return next(args);
   const command = (context.commandName ?? '').replace(/Command$/, '');
   const why = refusal(command, args.input);
   if (why !== undefined)
