@@ -66,6 +66,16 @@ describe('a call that is aborted while its body is read rejects at once', { time
     }
   }
 
+  test('where the SDK tells middleware nothing of the signal, as older ones do', async () => {
+    const command = new S3.PutObjectCommand({ Bucket, Key: 'aborted', Body: stalled(), ContentLength: MiB });
+    const resolve = command.resolveMiddleware.bind(command);
+    command.resolveMiddleware = (stack, configuration) => resolve(stack, configuration, {});
+    const abort = new AbortController();
+    const sending = client.send(command, { abortSignal: abort.signal });
+    abort.abort('enough');
+    abortedWith(await rejection(sending), 'enough');
+  });
+
   test('and AbortMultipartUpload ends the reading for parts of its upload, and of no other', async () => {
     const [address, other] = [await create('given up'), await create('kept')];
     const [Body, kept] = [stalled(), stalled()];

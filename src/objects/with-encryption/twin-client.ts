@@ -4,6 +4,13 @@ import { HeadBucketCommand, type S3Client } from '@aws-sdk/client-s3';
 const remedy =
   'add middleware (client.middlewareStack) in its place before withEncryption is called, or put it around the client that withEncryption returns';
 
+let signalUnderWay: AbortSignal | undefined;
+
+/** The signal of the call of `send` that is being made: older SDKs do not tell middleware of it. */
+export function signalOfSend(): AbortSignal | undefined {
+  return signalUnderWay;
+}
+
 /**
  * @param first is called before all middleware of the client, in the very call of `send`
  * @throws TypeError for what is no client or has that middleware, and for one whose commands might leave by another stack than the twin's
@@ -23,6 +30,16 @@ export function twinOf(client: S3Client, first: { readonly name: string; readonl
   // Handlers that were resolved for the original's stack.
   Reflect.deleteProperty(twin, 'handlers');
   assertSendsByItself(twin);
+  const send = twin.send.bind(twin) as (...args: unknown[]) => unknown;
+  twin.send = ((...args: unknown[]): unknown => {
+    const outer = signalUnderWay;
+    signalUnderWay = (args[1] as { readonly abortSignal?: AbortSignal } | undefined)?.abortSignal;
+    try {
+      return send(...args);
+    } finally {
+      signalUnderWay = outer;
+    }
+  }) as never;
   return twin;
 }
 

@@ -19,7 +19,7 @@ import { completeMultipartUpload, createMultipartUpload, uploadPart } from './mu
 import { failWithSource } from './outgoing-stream.ts';
 import { putObject } from './put-object.ts';
 import { getObject, headObject, listObjects } from './read-commands.ts';
-import { twinOf } from './twin-client.ts';
+import { signalOfSend, twinOf } from './twin-client.ts';
 import { UploadRegistry } from './upload-registry.ts';
 import { copyObject, deleteObject, deleteObjects } from './write-commands.ts';
 
@@ -205,7 +205,7 @@ function handle(
   let passed: { output: object } | undefined;
   const call: CommandCall<object, object> = {
     input: args.input,
-    signal: context.__smithy_context?.abortSignal,
+    signal: context.__smithy_context?.abortSignal ?? signalOfSend(),
     forward: async (input) => {
       const { Body } = input as { Body?: unknown };
       const streamed = Body instanceof Readable ? Body : undefined;
