@@ -59,7 +59,8 @@ async function listenAs(name: string, path: string): Promise<JournalLock> {
   const server: Server = createServer((socket) => socket.destroy());
   await new Promise<void>((resolve, reject) => {
     server.once('error', (cause: NodeJS.ErrnoException) => reject(cause.code === 'EADDRINUSE' ? busy(path) : cause));
-    server.listen(address, resolve);
+    // In a worker of node:cluster its primary would listen otherwise, and share the socket with every worker that asks for it.
+    server.listen({ path: address, exclusive: true }, resolve);
   });
   server.unref();
   return { release: () => new Promise((resolve) => server.close(() => resolve())) };
