@@ -1,4 +1,5 @@
 /** The file of a journal: appended to and synced, cut back after a tear, put in place by rename. */
+import { randomBytes } from 'node:crypto';
 import { type FileHandle, open, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { SealpipeError } from '../../errors.ts';
@@ -44,10 +45,10 @@ export class JournalFile {
    * resolves.
    */
   static async create(path: string, header: Buffer): Promise<JournalFile> {
-    const temporary = join(dirname(path), `.${basename(path).slice(0, 60)}.${process.pid}.new`);
+    // The name alone, cut to what a folder takes, is that of other journals, too.
+    const temporary = join(dirname(path), `.${basename(path).slice(0, 60)}.${randomBytes(6).toString('hex')}.new`);
     let handle: FileHandle | undefined;
     try {
-      await rm(temporary, { force: true });
       handle = await open(temporary, 'wx+', 0o600);
       const lock = await lockJournal(path, identityOf(await handle.stat({ bigint: true })));
       await writeAll(handle, header, 0);
