@@ -1,8 +1,9 @@
 /** From the operands of `put` to what goes where. */
+import type { Dirent } from 'node:fs';
 import { readdir, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { type PlainBody, SealpipeError } from '../index.ts';
-import type { S3Url } from './s3-url.ts';
+import { formatS3Url, type S3Url } from './s3-url.ts';
 import { UsageError } from './usage-error.ts';
 
 export interface UploadSource {
@@ -17,6 +18,8 @@ export interface SourcesRequest {
   readonly destination: S3Url;
   readonly recursive: boolean;
   readonly note: (message: string) => void;
+  /** Told of what lies in a folder and cannot be read: the others go up. */
+  readonly failed: (path: string, error: SealpipeError) => void;
 }
 
 /**
@@ -24,7 +27,7 @@ export interface SourcesRequest {
  *
  * A single file goes to the key given, or under it where it ends in `/` or is empty; several files and the content of folders
  * always go under it.
- * @throws UsageError for a folder without --recursive, and for stdin without a name
+ * @throws UsageError for a folder without --recursive, for stdin without a name, and for two files that would go to one key
  * @throws SealpipeError SOURCE_FAILED for a file that is not there
  */
 export async function* uploadSources(request: SourcesRequest): AsyncGenerator<UploadSource> {
@@ -45,14 +48,8 @@ export async function* uploadSources(request: SourcesRequest): AsyncGenerator<Up
     );
   if (operands.includes('-') && (several || isPrefix))
     throw new UsageError('- (stdin) has no name: give the whole key, s3://bucket/key');
-  const plain = kinds.filter(({ path, folder: isDirectory }) => path !== '-' && !isDirectory);
-  const names = plain.map(({ path }) => basename(path));
-  const same = plain.find((_, at) => names.indexOf(names[at] ?? '') < at);
-  if (same !== undefined)
-    throw new UsageError(
-      `${same.path} would overwrite another of the files under the same key: upload the two to different places`,
-    );
   const prefix = destination.key === '' || isPrefix ? destination.key : `${destination.key}/`;
+  if (kinds.length > 1) await assertKeysDiffer(kinds, { ...destination, key: prefix });
   for (const { path, folder: isDirectory } of kinds) {
     if (path === '-') yield { name: 'stdin', body: stdinChunks(), target: destination };
     else if (isDirectory) yield* folderSources(path, { ...destination, key: prefix }, request);
@@ -64,19 +61,73 @@ function fileSource(path: string, target: S3Url): UploadSource {
   return { name: path, body: { path }, target };
 }
 
+/** A file or folder that has a place under the destination, with others of its name. */
+interface NamedPath {
+  readonly path: string;
+  readonly folder: boolean;
+}
+
+/**
+ * Walks through all operands at once, but only where several of them have a folder of the same name: nothing else can meet, and a list of
+ * all keys would have to be kept.
+ * @throws UsageError for two files that would go to one key
+ */
+async function assertKeysDiffer(operands: readonly NamedPath[], target: S3Url): Promise<void> {
+  const places = new Map<string, NamedPath[]>();
+  const add = (name: string, found: NamedPath): void => {
+    places.set(name, [...(places.get(name) ?? []), found]);
+  };
+  for (const { path, folder } of operands) {
+    if (!folder) add(basename(path), { path, folder });
+    // What cannot be read is told when its turn comes.
+    else
+      for (const entry of await entriesOf(path).catch(() => []))
+        add(entry.name, { path: join(path, entry.name), folder: entry.isDirectory() });
+  }
+  for (const [name, found] of places) {
+    if (found.length < 2) continue;
+    const key = `${target.key}${name}`;
+    const files: string[] = [];
+    for (const each of found) if (!each.folder && (await isUploaded(each.path, operands))) files.push(each.path);
+    const [first, second] = files;
+    if (second !== undefined)
+      throw new UsageError(
+        `${first} and ${second} would both go to ${formatS3Url({ ...target, key })}: upload the two to different places`,
+      );
+    const folders = found.filter(({ folder }) => folder);
+    if (folders.length > 1) await assertKeysDiffer(folders, { ...target, key: `${key}/` });
+  }
+}
+
+/** Whether a name leads to what is uploaded: an operand may be a pipe or a device, what lies in a folder is a file or a link to one. */
+async function isUploaded(path: string, operands: readonly NamedPath[]): Promise<boolean> {
+  if (operands.some((operand) => operand.path === path)) return true;
+  return (await stat(path).catch(() => undefined))?.isFile() ?? false;
+}
+
 async function* folderSources(folder: string, target: S3Url, request: SourcesRequest): AsyncGenerator<UploadSource> {
-  const entries = await readdir(folder, { withFileTypes: true }).catch((cause: unknown) => {
-    throw sourceFailed(folder, cause);
-  });
+  const failed = (path: string) => (error: SealpipeError) => {
+    request.failed(path, error);
+    return undefined;
+  };
+  const entries = (await entriesOf(folder).catch(failed(folder))) ?? [];
   for (const entry of entries.sort((a, b) => (a.name < b.name ? -1 : 1))) {
     const path = join(folder, entry.name);
     const key = `${target.key}${entry.name}`;
+    const link = entry.isSymbolicLink() ? await isFolder(path).catch(failed(path)) : undefined;
     if (entry.isDirectory()) yield* folderSources(path, { ...target, key: `${key}/` }, request);
-    else if (entry.isFile() || (entry.isSymbolicLink() && !(await isFolder(path))))
-      yield fileSource(path, { ...target, key });
+    else if (entry.isFile() || link === false) yield fileSource(path, { ...target, key });
     // Followed, a link to a folder could lead in a circle.
-    else request.note(`${path} was left out: it is ${entry.isSymbolicLink() ? 'a link to a folder' : 'no file'}`);
+    else if (link === true) request.note(`${path} was left out: it is a link to a folder`);
+    else if (!entry.isSymbolicLink()) request.note(`${path} was left out: it is no file`);
   }
+}
+
+/** @throws SealpipeError SOURCE_FAILED */
+async function entriesOf(folder: string): Promise<Dirent[]> {
+  return readdir(folder, { withFileTypes: true }).catch((cause: unknown) => {
+    throw sourceFailed(folder, cause);
+  });
 }
 
 async function isFolder(path: string): Promise<boolean> {

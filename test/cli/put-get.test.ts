@@ -118,6 +118,61 @@ describe('put and get', { concurrency: 2 }, () => {
     assert.deepEqual(keys, ['tree/a', 'tree/deep/er/b c', 'tree/link']);
   });
 
+  test('two files that would go to one key are refused before anything is sent, whatever folder they are from', async () => {
+    const root = line.emptyFolder();
+    for (const folder of ['1/deep', '2/deep', '3']) mkdirSync(`${root}/${folder}`, { recursive: true });
+    for (const path of ['1/deep/part', '2/deep/part', '3/other', '3/deep', 'other', '1/link'])
+      writeFileSync(`${root}/${path}`, path);
+    symlinkSync(`${root}/other`, `${root}/2/link`);
+    const put = (...names: string[]): string[] => [
+      'put',
+      '--recursive',
+      ...names.map((name) => `${root}/${name}`),
+      `s3://${bucket}/met/`,
+      ...kms,
+    ];
+    await line.allFail([
+      [
+        put('1', '3', '2'),
+        { code: 'USAGE', message: /1\/(deep\/part and \S+2\/deep\/part|link and \S+2\/link) would both go to s3:/ },
+      ],
+      [
+        put('1/deep', '2/deep'),
+        { code: 'USAGE', message: /1\/deep\/part and \S+2\/deep\/part would both go to s3:\S+\/met\/part: / },
+      ],
+      [put('other', '3'), { code: 'USAGE', message: /other and \S+3\/other would both go to s3:\S+\/met\/other: / }],
+      [put('3', '3'), { code: 'USAGE', message: /would both go to/ }],
+    ]);
+    assert.deepEqual(
+      line.endpoint.requests.all('PutObject').filter(({ key }) => key?.startsWith('met/')),
+      [],
+    );
+    // A file and a folder of one name lead to different keys.
+    await line.ok(put('1', '3'));
+  });
+
+  test('what cannot be read does not keep the others: each is named, and the command fails', async () => {
+    const folder = line.emptyFolder();
+    for (const name of ['a', 'z']) writeFileSync(`${folder}/${name}`, name);
+    symlinkSync('nowhere', `${folder}/dangling`);
+    const put = ['put', '--recursive', folder, `s3://${bucket}/dangling/`, ...kms, '--json'];
+    const { status, stdout, stderr } = await line.run(put);
+    assert.equal(status, 1);
+    assert.deepEqual(
+      documents(stdout).map((document) => schemas.put.parse(document).key),
+      ['dangling/a', 'dangling/z'],
+    );
+    const lines = stderr.split('\n');
+    assert.match(lines[0] ?? '', /^sealpipe: \S+dangling was not uploaded: .* does not exist$/);
+    assert.match(lines[1] ?? '', /^sealpipe: ERR_SEALPIPE_SOURCE_FAILED: one file was not uploaded: .*dangling/);
+    assert.equal(lines.length, 3);
+    for (const name of ['more', 'even-more']) symlinkSync('nowhere', `${folder}/${name}`);
+    assert.match(
+      (await line.run(put)).stderr,
+      /ERR_SEALPIPE_SOURCE_FAILED: 3 files were not uploaded, the first: [^\n]+\n$/,
+    );
+  });
+
   test('a folder as the target takes the name from the key', async () => {
     await line.ok(['put', small, `s3://${bucket}/a/b/name.txt`, ...kms]);
     const folder = line.emptyFolder();

@@ -3,6 +3,7 @@ import {
   type EncryptedUpload,
   type EncryptedUploadParams,
   plaintextUpload,
+  SealpipeError,
   type UploadOptions,
 } from '../../index.ts';
 import { counted, formatByteSize, formatRate } from '../byte-size.ts';
@@ -72,11 +73,17 @@ export const putCommand: CommandFactory = defineCommand<PutOptions>({
       throw new UsageError('--expect-size goes with one file or stdin');
     checkJournalOptions(files, options);
     const setting = writeSetting(options);
+    const failures: SealpipeError[] = [];
+    const failed = (name: string, error: SealpipeError): void => {
+      context.note(`${name} was not uploaded: ${error.message}`);
+      failures.push(error);
+    };
     const sources = uploadSources({
       operands: files,
       destination,
       recursive: options.recursive === true,
       note: context.note,
+      failed,
     });
     // The first one is found before anything is asked for: a name that is not there should not cost a request.
     let next = await sources.next();
@@ -85,14 +92,32 @@ export const putCommand: CommandFactory = defineCommand<PutOptions>({
       const startUpload = await openUploads(options, setting, session, context);
       await session.local?.requireBucket(session.client, destination.bucket);
       let count = 0;
-      for (; next.done !== true; next = await sources.next(), count++)
-        await uploadOne(next.value, { options, session, startUpload, context });
-      if (count === 0) context.note('the folder holds no files: nothing was uploaded');
+      for (; next.done !== true; next = await sources.next(), count++) {
+        const source = next.value;
+        await uploadOne(source, { options, session, startUpload, context }).catch((error: unknown) => {
+          if (!isOfItsSource(error) || (files.length === 1 && options.recursive !== true)) throw error;
+          failed(source.name, error);
+        });
+      }
+      if (count === 0 && failures.length === 0) context.note('the folder holds no files: nothing was uploaded');
     } finally {
       await session.close();
     }
+    const [first] = failures;
+    if (first === undefined) return;
+    const what =
+      failures.length === 1 ? 'one file was not uploaded' : `${failures.length} files were not uploaded, the first`;
+    throw new SealpipeError('SOURCE_FAILED', `${what}: ${first.message}`, { cause: first });
   },
 });
+
+/** Whether a failure is that of one file alone: then the others go up. */
+function isOfItsSource(error: unknown): error is SealpipeError {
+  if (!(error instanceof SealpipeError)) return false;
+  const { code, cause } = error;
+  if (code === 'ERR_SEALPIPE_RESTART_REQUIRED') return isOfItsSource(cause);
+  return ['ERR_SEALPIPE_SOURCE_FAILED', 'ERR_SEALPIPE_SOURCE_CHANGED', 'ERR_SEALPIPE_TOO_LARGE'].includes(code);
+}
 
 type StartUpload = (params: EncryptedUploadParams, options: UploadOptions) => EncryptedUpload;
 
