@@ -53,6 +53,16 @@ export class StandardOutput {
     await this.line(JSON.stringify(value));
   }
 
+  /**
+   * A line, or a document, on what the command has done elsewhere: it goes on with its work, whether anybody reads that or not.
+   * @throws SealpipeError TARGET_FAILED
+   */
+  async report(what: string | object): Promise<void> {
+    await (typeof what === 'string' ? this.line(what) : this.json(what)).catch((error: unknown) => {
+      if (!(error instanceof OutputClosed)) throw error;
+    });
+  }
+
   /** Tells people something, on stderr. */
   note(message: string): void {
     process.stderr.write(`sealpipe: ${printable(message)}\n`);

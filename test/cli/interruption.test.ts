@@ -116,6 +116,20 @@ describe('stdout', { concurrency: 2 }, () => {
     assert.equal(stderr, 'status 0\n');
   });
 
+  test('put and rm do all of their work, whether anybody reads of it or not', async () => {
+    const folder = line.emptyFolder();
+    for (const name of ['a', 'b', 'c']) line.file(`${folder.slice(line.folder.length + 1)}/${name}`, name);
+    const unread = { shell: '{ sleep 0.2; "$@"; echo "status $?" >&2; } | true' };
+    const put = await line.run(['put', '--recursive', folder, `s3://${bucket}/unread/`, ...kms, '--json'], unread);
+    assert.equal(put.stderr, 'status 0\n');
+    const listed = async (): Promise<string> => (await line.ok(['ls', `s3://${bucket}/unread/`, ...line.here])).stdout.toString();
+    assert.equal((await listed()).match(/unread\/[abc]/g)?.length, 3);
+    const urls = ['a', 'b', 'c'].map((name) => `s3://${bucket}/unread/${name}`);
+    const rm = await line.run(['rm', ...urls, ...line.here], unread);
+    assert.equal(rm.stderr, 'status 0\n');
+    assert.equal(await listed(), '');
+  });
+
   test('a slow reader slows the download down', async (t) => {
     const child: ChildProcess = spawn(
       process.execPath,

@@ -235,11 +235,11 @@ async function uploadOne(
     kmsCalls: session.kmsCalls - kmsCalls,
     etag: result.etag,
   };
-  if (options.json === true) return context.output.json(line);
+  if (options.json === true) return context.output.report(line);
   const { bytes } = line;
   const again = line.retries === 0 ? '' : `, ${counted(line.retries, 'request')} repeated`;
   const over = line.restarts === 0 ? '' : `, started over ${counted(line.restarts, 'time')}`;
-  await context.output.line(
+  await context.output.report(
     `${formatS3Url(target)}  ${formatByteSize(bytes)} in ${counted(line.parts, 'part')}, ${seconds.toFixed(1)} s (${formatRate(bytes, seconds)})${again}${over}`,
   );
 }

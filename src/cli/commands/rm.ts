@@ -111,7 +111,7 @@ async function report(
       companions: [...companions],
       failed: failed.map(({ key, error: { code, message } }) => ({ key, code, message })),
     };
-    return output.json(line);
+    return output.report(line);
   }
-  for (const key of deleted) await output.line(`deleted ${formatS3Url({ bucket, key })}`);
+  for (const key of deleted) await output.report(`deleted ${formatS3Url({ bucket, key })}`);
 }
