@@ -82,6 +82,23 @@ describe('an abort while the source is being opened', () => {
     assert.ok(late.destroyed);
   });
 
+  test('that came before does not have the function called; a stream is destroyed', async () => {
+    let calls = 0;
+    const signal = AbortSignal.abort('reason');
+    const factory = (): PlainBody => {
+      calls += 1;
+      return 'x';
+    };
+    const error = await rejection(upload(factory, { signal }).done());
+    failure('ABORTED')(error);
+    assert.equal(error.cause, 'reason');
+    assert.equal(calls, 0);
+    const stream = new PassThrough();
+    failure('ABORTED')(await rejection(upload(stream, { signal }).done()));
+    await settle();
+    assert.ok(stream.destroyed);
+  });
+
   test('sends nothing', () => {
     assert.ok(server.requests.every(({ method }) => method === 'PUT'));
     assert.equal(server.requests.length, 1, 'the one upload that succeeded');
