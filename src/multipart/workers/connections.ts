@@ -38,11 +38,15 @@ export function cancelRequest(request: ClientRequest): void {
   request.destroy(Object.assign(new Error('the request was cancelled'), { name: 'AbortError', code: 'ABORT_ERR' }));
 }
 
-/** A response with the beginning of its body. */
+/** A response with the beginning of its body. What lies beyond is not waited for, as it may have no end: its connection is given up. */
 export async function readAnswer(response: IncomingMessage): Promise<RawAnswer> {
   let body = '';
   response.setEncoding('utf8');
-  for await (const chunk of response as AsyncIterable<string>) if (body.length < bodyLimit) body += chunk;
+  for await (const chunk of response as AsyncIterable<string>) {
+    body += chunk;
+    // Leaving the loop destroys the response.
+    if (body.length >= bodyLimit) break;
+  }
   const headers = Object.fromEntries(
     Object.entries(response.headers).map(([name, value]) => [
       name,

@@ -8,7 +8,7 @@ export interface ReceiveOptions {
   readonly length: number;
   /** What the answer has to say in Content-Range: another range, or the whole object, would be decrypted at the wrong place. */
   readonly contentRange: string;
-  /** Milliseconds without a byte after which the connection counts as broken. */
+  /** Milliseconds without a byte, or until the answer's head is there, after which the connection counts as broken. */
   readonly idleTimeout: number;
   readonly take: (chunk: Uint8Array) => void;
 }
@@ -23,6 +23,7 @@ export interface RunningReceive {
 export function receiveRange(signed: SignedRequest, options: ReceiveOptions): RunningReceive {
   const { length, contentRange, idleTimeout, take } = options;
   const request = startRequest(signed);
+  let deadline: NodeJS.Timeout | undefined;
   const answer = new Promise<RawAnswer | undefined>((resolve, reject) => {
     let received = 0;
     const fail = (error: Error): void => {
@@ -30,6 +31,10 @@ export function receiveRange(signed: SignedRequest, options: ReceiveOptions): Ru
       reject(error);
     };
     request.on('error', reject);
+    // The body of an error counts with the head: one that drips without end is never silent.
+    deadline = setTimeout(() => {
+      fail(Object.assign(new Error(`no whole answer came within ${idleTimeout} ms`), { code: 'ETIMEDOUT' }));
+    }, idleTimeout);
     request.setTimeout(idleTimeout, () => {
       fail(Object.assign(new Error(`no byte arrived within ${idleTimeout} ms`), { code: 'ETIMEDOUT' }));
     });
@@ -48,6 +53,7 @@ export function receiveRange(signed: SignedRequest, options: ReceiveOptions): Ru
         request.destroy();
         return;
       }
+      clearTimeout(deadline);
       response.on('data', (chunk: Buffer) => {
         received += chunk.length;
         if (received > length) {
@@ -68,7 +74,7 @@ export function receiveRange(signed: SignedRequest, options: ReceiveOptions): Ru
       // A response that is cut emits close without end, on some Node versions without an error.
       response.once('close', () => fail(closedEarly(received, length)));
     });
-  });
+  }).finally(() => clearTimeout(deadline));
   request.end();
   return { answer, cancel: () => cancelRequest(request) };
 }
