@@ -188,6 +188,7 @@ export class ReadingSession {
         zIndex,
         request,
         contentRange: `bytes ${from}-${range.end - 1}/${storedSize}`,
+        etag: input.IfMatch,
         idleTimeout,
       });
     } finally {
@@ -200,16 +201,18 @@ export class ReadingSession {
     const { signal, input, storedSize } = this.#options;
     throwIfAborted(signal);
     const from = range.start + received;
+    const { Bucket = '', Key = '' } = input;
+    if (answer?.status === 206 && answer.headers.etag !== input.IfMatch)
+      throw changed(`s3://${Bucket}/${Key} was overwritten while it was being read`, { Bucket, Key, start: from });
     if (answer !== undefined && answer.status < 300) {
       throw new SealpipeError(
         'OBJECT_CHANGED',
-        `S3 answered the request for bytes ${from} to ${range.end} of s3://${input.Bucket}/${input.Key} with status ${answer.status} and range ${answer.headers['content-range']}, expected 206 and bytes ${from}-${range.end - 1}/${storedSize}`,
-        { bucket: input.Bucket, key: input.Key, offset: from },
+        `S3 answered the request for bytes ${from} to ${range.end} of s3://${Bucket}/${Key} with status ${answer.status} and range ${answer.headers['content-range']}, expected 206 and bytes ${from}-${range.end - 1}/${storedSize}`,
+        { bucket: Bucket, key: Key, offset: from },
       );
     }
     if (answer?.status === 416) {
       // The range lay within the object when it was opened: some stores look at the range before the condition.
-      const { Bucket = '', Key = '' } = input;
       const found = `s3://${Bucket}/${Key} is shorter than it was when it was opened`;
       throw changed(found, { Bucket, Key, start: from, cause: answerFailure(answer) });
     }

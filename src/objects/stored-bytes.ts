@@ -141,6 +141,10 @@ export class StoredBytes {
   }
 
   #take(chunk: Uint8Array): boolean {
+    if (this.#length !== undefined && chunk.length > this.#length - this.#received) {
+      this.#fail(changed('S3 sent more bytes than the object has', this.#place()));
+      return false;
+    }
     this.#received += chunk.length;
     this.#failuresInRow = 0;
     this.#wanted = this.#receiver.take(chunk);
@@ -236,11 +240,8 @@ export class StoredBytes {
     }).catch((cause: unknown) => {
       if (describeFailure(cause).statusCode !== 416) throw cause;
       // The rest lay within the object when it was opened: some stores look at the range before the condition.
-      const { Bucket = '', Key = '' } = input;
-      throw changed(`s3://${Bucket}/${Key} is shorter than it was when it was opened`, {
-        Bucket,
-        Key,
-        start: from,
+      throw changed(`s3://${input.Bucket}/${input.Key} is shorter than it was when it was opened`, {
+        ...this.#place(),
         cause,
       });
     });
@@ -253,7 +254,18 @@ export class StoredBytes {
         { bucket: input.Bucket, key: input.Key, offset: from },
       );
     }
+    // A store that does not know If-Match gives itself away here.
+    if (next.ETag !== undefined && next.ETag !== answer.ETag) {
+      (next.Body as Readable | undefined)?.destroy();
+      throw changed(`s3://${input.Bucket}/${input.Key} was overwritten while it was being read`, this.#place());
+    }
     return next;
+  }
+
+  /** Where the read has got to. */
+  #place(): { Bucket: string; Key: string; start: number } {
+    const { Bucket = '', Key = '' } = this.#options.input;
+    return { Bucket, Key, start: this.#received };
   }
 
   async #wait(milliseconds: number): Promise<void> {

@@ -10,6 +10,7 @@ import { until } from '../support/stream-ends.ts';
 
 const content = randomBytes(100_000);
 const contentRange = 'bytes 0-99999/200000';
+const etag = '"e"';
 
 interface RangeServer {
   readonly sockets: readonly Socket[];
@@ -39,7 +40,7 @@ async function serve(t: TestContext, listener: RequestListener): Promise<RangeSe
     sockets,
     request,
     receive: ({ idleTimeout = 10_000, take = () => undefined } = {}) =>
-      receiveRange(request, { length: content.length, contentRange, idleTimeout, take }),
+      receiveRange(request, { length: content.length, contentRange, etag, idleTimeout, take }),
   };
 }
 
@@ -60,7 +61,8 @@ test('a range arrives over a connection that is kept, however long it takes with
     response.writeHead(206, { 'content-length': String(content.length), 'content-range': contentRange });
     let sent = 0;
     const writing = setInterval(() => {
-      response.write(content.subarray(sent, (sent += 10_000)));
+      response.write(content.subarray(sent, sent + 10_000));
+      sent += 10_000;
       if (sent < content.length) return;
       clearInterval(writing);
       response.end();
@@ -90,4 +92,20 @@ test('an error whose body is far too long is told of by its beginning, and its c
     assert.ok(body.length >= 65_536 && body.length < 65_536 * 4, `${body.length} characters`);
   }
   await until(() => server.sockets.every(({ destroyed }) => destroyed), 'the end of the connections');
+});
+
+test('a range of an object with another ETag is no range of this one, one without any is taken at its word', async (t) => {
+  const etags = ['"other"', undefined, etag];
+  const server = await serve(t, (_, response) => {
+    const found = etags.shift();
+    response
+      .writeHead(206, { 'content-range': contentRange, ...(found !== undefined && { etag: found }) })
+      .end(content);
+  });
+  assert.deepEqual(await server.receive().answer, {
+    status: 206,
+    headers: { 'content-range': contentRange, etag: '"other"' },
+    body: '',
+  });
+  for (let i = 0; i < 2; i++) assert.equal(await server.receive().answer, undefined);
 });

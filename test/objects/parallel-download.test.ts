@@ -167,6 +167,14 @@ for (const { name, options } of ways) {
       assert.deepEqual(leftovers(), []);
     });
 
+    test('is an error, not a mixture, also where a store passes over the condition', async () => {
+      endpoint.local.faults.set([{ operation: 'GetObject', nth: 3, etag: '"other"' }]);
+      const error = await rejection(endpoint.encrypted().download({ Bucket, Key: 'object' }, target, parallel));
+      assert.equal(code(error), 'OBJECT_CHANGED');
+      assert.match((error as Error).message, /was overwritten while it was being read/);
+      assert.equal(existsSync(target), false);
+    });
+
     test('gives up after five failures in a row without a new byte', async () => {
       endpoint.local.faults.set([{ operation: 'GetObject', nth: 2, times: 'always', status: 503 }]);
       const error = await rejection(

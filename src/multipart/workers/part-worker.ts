@@ -98,13 +98,14 @@ async function send({ task, session, memory, length, request }: SendTask): Promi
 
 /** A broken connection is a result: how much has arrived matters then. */
 async function fetchRange(message: FetchTask): Promise<FetchResult> {
-  const { task, session, range, length, trailerLength, request, contentRange, idleTimeout } = message;
+  const { task, session, range, length, trailerLength, request, contentRange, etag, idleTimeout } = message;
   const opener = openerOf(session);
   const nothing = { trailer: undefined, answer: undefined, failure: undefined };
   try {
     const receive = receiveRange(request, {
       length: length + trailerLength - opener.received(range),
       contentRange,
+      etag,
       idleTimeout,
       // Closed meanwhile: what still arrives is for nobody.
       take: (chunk) => openerOf(session).take(message, chunk),

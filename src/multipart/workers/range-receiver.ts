@@ -8,6 +8,8 @@ export interface ReceiveOptions {
   readonly length: number;
   /** What the answer has to say in Content-Range: another range, or the whole object, would be decrypted at the wrong place. */
   readonly contentRange: string;
+  /** What its ETag has to be, where it has one: a store that knows no If-Match gives itself away there. */
+  readonly etag: string;
   /** Milliseconds without a byte, or until the answer's head is there, after which the connection counts as broken. */
   readonly idleTimeout: number;
   readonly take: (chunk: Uint8Array) => void;
@@ -21,7 +23,7 @@ export interface RunningReceive {
 
 /** Rejects with Node's own error when the connection fails, and with what `take` throws. */
 export function receiveRange(signed: SignedRequest, options: ReceiveOptions): RunningReceive {
-  const { length, contentRange, idleTimeout, take } = options;
+  const { length, contentRange, etag, idleTimeout, take } = options;
   const request = startRequest(signed);
   let deadline: NodeJS.Timeout | undefined;
   const answer = new Promise<RawAnswer | undefined>((resolve, reject) => {
@@ -39,17 +41,15 @@ export function receiveRange(signed: SignedRequest, options: ReceiveOptions): Ru
       fail(Object.assign(new Error(`no byte arrived within ${idleTimeout} ms`), { code: 'ETIMEDOUT' }));
     });
     request.once('response', (response) => {
-      if (response.statusCode !== 206 || response.headers['content-range'] !== contentRange) {
-        if ((response.statusCode ?? 0) >= 300) {
+      const { statusCode: status = 0, headers } = response;
+      const { 'content-range': foundRange = 'none', etag: foundEtag = etag } = headers;
+      if (status !== 206 || foundRange !== contentRange || foundEtag !== etag) {
+        if (status >= 300) {
           readAnswer(response).then(resolve, reject);
           return;
         }
         // The body of another range may be a whole object: it is not waited for.
-        resolve({
-          status: response.statusCode ?? 0,
-          headers: { 'content-range': String(response.headers['content-range'] ?? 'none') },
-          body: '',
-        });
+        resolve({ status, headers: { 'content-range': foundRange, etag: foundEtag }, body: '' });
         request.destroy();
         return;
       }

@@ -119,6 +119,8 @@ export interface FetchTask {
   readonly request: SignedRequest;
   /** What the answer has to say in Content-Range. */
   readonly contentRange: string;
+  /** What it has to say in ETag, if anything. */
+  readonly etag: string;
   /** Milliseconds without a byte after which the connection counts as broken. */
   readonly idleTimeout: number;
 }
