@@ -14,10 +14,10 @@ import { answerFailure, signByClient } from '../multipart/request-signer.ts';
 import { InlineWorker, type SealWorker } from '../multipart/workers/inline-worker.ts';
 import { nextSession, nextTask, PoolWorker, revive, takeWorkers } from '../multipart/workers/worker-pool.ts';
 import type { FetchResult } from '../multipart/workers/worker-protocol.ts';
-import { isTransient, throwIfAborted, waitBefore } from '../retry/retry-sends.ts';
+import { isTransient, throwIfAborted } from '../retry/retry-sends.ts';
 import { s3Failure } from '../retry/s3-failure.ts';
 import { withoutResponseChecksum } from '../s3-command.ts';
-import { brokenOff, maxFailuresInRow, type OnRetry } from './broken-off.ts';
+import { brokenOff, maxFailuresInRow, type OnRetry, pauseBefore } from './broken-off.ts';
 import type { StoredRange } from './range-plan.ts';
 import { changed } from './stored-ranges.ts';
 
@@ -111,10 +111,8 @@ export class ReadingSession {
         failures = result.received > received ? 1 : failures + 1;
         received = result.received;
         if (failures > maxFailuresInRow) throw brokenOff(this.#options.input, range.start + received, failure);
-        // The first break is mended at once; it is the ones after that which mean trouble.
-        if (failures > 1) {
-          await sleep(waitBefore(failures - 1, failure), undefined, { signal }).catch(() => throwIfAborted(signal));
-        }
+        const pause = pauseBefore(failures, failure);
+        if (pause > 0) await sleep(pause, undefined, { signal }).catch(() => throwIfAborted(signal));
         onRetry?.({ offset: range.start + received, error: failure });
       }
     });

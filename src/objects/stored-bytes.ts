@@ -4,11 +4,11 @@ import type { GetObjectCommandInput, GetObjectCommandOutput, S3Client } from '@a
 import { SealpipeError } from '../errors.ts';
 import { sendGet } from '../requests/get-request.ts';
 import { type Diversion, divertBody, divertFrom } from '../requests/receiving-agent.ts';
-import { isTransient, waitBefore } from '../retry/retry-sends.ts';
+import { isTransient } from '../retry/retry-sends.ts';
 import { s3Failure } from '../retry/s3-failure.ts';
 import { withDeadline } from '../retry/send-deadline.ts';
 import { describeFailure } from '../service-failure.ts';
-import { brokenOff, maxFailuresInRow, type OnRetry } from './broken-off.ts';
+import { brokenOff, maxFailuresInRow, type OnRetry, pauseBefore } from './broken-off.ts';
 import { changed } from './stored-ranges.ts';
 
 const noLongerRead = new Error('the body is no longer read');
@@ -203,12 +203,11 @@ export class StoredBytes {
         this.#fail(brokenOff(input, this.#received, last));
         return;
       }
+      const pause = pauseBefore(this.#failuresInRow, last);
+      if (pause > 0) await this.#wait(pause);
+      if (this.#closed || !this.#tell(last)) return;
       try {
-        // The first break is mended at once; it is the ones after that which mean trouble.
-        if (this.#failuresInRow > 1) await this.#wait(waitBefore(this.#failuresInRow - 1, last));
-        this.#options.onRetry?.({ offset: this.#received, error: last });
-        const answer = await this.#requestRest();
-        this.#attach(answer);
+        this.#attach(await this.#requestRest());
         return;
       } catch (cause) {
         if (this.#closed) return;
@@ -218,6 +217,17 @@ export class StoredBytes {
         }
         last = cause;
       }
+    }
+  }
+
+  /** @returns false where the caller's own function threw: that ends the read, as it is */
+  #tell(error: unknown): boolean {
+    try {
+      this.#options.onRetry?.({ offset: this.#received, error });
+      return true;
+    } catch (thrown) {
+      this.#fail(thrown instanceof Error ? thrown : new Error(String(thrown)));
+      return false;
     }
   }
 

@@ -4,11 +4,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { GetObjectCommandOutput, S3Client } from '@aws-sdk/client-s3';
 import { SealpipeError } from '../errors.ts';
 import { sendGet } from '../requests/get-request.ts';
-import { isTransient, throwIfAborted, waitBefore } from '../retry/retry-sends.ts';
+import { isTransient, throwIfAborted } from '../retry/retry-sends.ts';
 import { s3Failure } from '../retry/s3-failure.ts';
 import { withDeadline } from '../retry/send-deadline.ts';
 import { describeFailure } from '../service-failure.ts';
-import { brokenOff, maxFailuresInRow, type OnRetry } from './broken-off.ts';
+import { brokenOff, maxFailuresInRow, type OnRetry, pauseBefore } from './broken-off.ts';
 import type { ObjectAddress } from './object-setting.ts';
 
 /** An object that a first answer has told of. */
@@ -57,7 +57,7 @@ export async function fetchStoredRange(
  * Hands on the bytes of a range as they arrive, in order. A connection that breaks is mended by a request for the rest; all
  * requests carry If-Match.
  * @throws SealpipeError OBJECT_CHANGED when the object was overwritten; REQUEST_REJECTED when the store passes over `Range`;
- *   NETWORK after five failures in a row
+ *   NETWORK, THROTTLED or S3_UNAVAILABLE after five failures in a row
  */
 export async function receiveStoredRange(
   object: StoredObject,
@@ -91,10 +91,8 @@ export async function receiveStoredRange(
     answer = undefined;
     failuresInRow = at > before ? 1 : failuresInRow + 1;
     if (failuresInRow > maxFailuresInRow) throw brokenOff(address, at, failure);
-    // The first break is mended at once; it is the ones after that which mean trouble.
-    if (failuresInRow > 1) {
-      await sleep(waitBefore(failuresInRow - 1, failure), undefined, { signal }).catch(() => assertNotAborted(signal));
-    }
+    const pause = pauseBefore(failuresInRow, failure);
+    if (pause > 0) await sleep(pause, undefined, { signal }).catch(() => assertNotAborted(signal));
     onRetry?.({ offset: at, error: failure });
   }
 }

@@ -84,11 +84,12 @@ test('orderly closes, stalls and drips are mended like cuts', async () => {
 test('five failures in a row without a new byte end the download', async () => {
   endpoint.local.faults.set([
     { operation: 'GetObject', resetResponseAfter: 1_000_000 },
-    { operation: 'GetObject', times: 'always', status: 503 },
+    { operation: 'GetObject', times: 'always', status: 500 },
   ]);
   const target = join(folder, 'dead');
   const error = await rejection(endpoint.encrypted().download({ Bucket, Key: 'object' }, target));
-  assert.equal(code(error), 'NETWORK');
+  assert.equal(code(error), 'S3_UNAVAILABLE');
+  assert.equal((error as SealpipeError).statusCode, 500);
   assert.equal(endpoint.local.requests.count('GetObject'), 6);
   assert.equal((error as SealpipeError).retryable, true);
   assert.equal(existsSync(target), false);

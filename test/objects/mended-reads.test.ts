@@ -6,12 +6,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, beforeEach, describe, test } from 'node:test';
 import { aesKeyring } from '../../src/keyrings/aes.ts';
+import { brokenOff, pauseBefore } from '../../src/objects/broken-off.ts';
 import { EncryptedS3 } from '../../src/objects/encrypted-s3.ts';
 import { Bucket, TestEndpoint } from '../support/endpoint.ts';
 import { failure, rejection } from '../support/failure.ts';
 import { RecordingServer } from '../support/recording-server.ts';
 
 const content = randomBytes(1_000_000);
+const partSize = 256 * 1024;
 const folder = mkdtempSync(join(tmpdir(), 'sealpipe-mended-'));
 const target = join(folder, 'target');
 let endpoint: TestEndpoint;
@@ -65,4 +67,70 @@ describe('the rest of a body that broke off', () => {
     assert.ok(failure('OBJECT_CHANGED', /more bytes than the object has/)(error));
     assert.equal(released, 400);
   });
+});
+
+const ways = [
+  { name: 'over one connection', options: {} },
+  { name: 'in ranges that workers fetch', options: { concurrency: 4, partSize, workers: 1 } },
+  { name: 'in ranges that the client fetches', options: { concurrency: 4, partSize, transport: 'client' } },
+] as const;
+
+for (const { name, options } of ways) {
+  describe(`a read ${name}`, () => {
+    test('that is throttled waits as long as it is told to', async () => {
+      const cut = 'concurrency' in options ? [] : [{ operation: 'GetObject', resetResponseAfter: 300_000 }];
+      endpoint.local.faults.set([
+        ...cut,
+        { operation: 'GetObject', nth: 3 - 2 * cut.length, status: 503, retryAfter: 1 },
+      ]);
+      let again = 0;
+      const began = performance.now();
+      const { retries } = await s3.download({ Bucket, Key: 'object' }, target, {
+        ...options,
+        onRetry: () => {
+          again = performance.now();
+        },
+      });
+      assert.equal(retries, 1 + cut.length);
+      assert.ok(again - began >= 950, `asked for again after ${Math.round(again - began)} ms`);
+    });
+
+    test('whose connection breaks is asked for again at once', async () => {
+      endpoint.local.faults.set([
+        { operation: 'GetObject', nth: 2 - Number(name.endsWith('one connection')), resetResponseAfter: 50_000 },
+      ]);
+      assert.equal((await s3.download({ Bucket, Key: 'object' }, target, options)).retries, 1);
+    });
+
+    test('ends with what the function that is told of it throws', async () => {
+      const own = new Error('no more of this');
+      endpoint.local.faults.set([{ operation: 'GetObject', resetResponseAfter: 50_000 }]);
+      const read = s3.download({ Bucket, Key: 'object' }, target, {
+        ...options,
+        onRetry: () => {
+          throw own;
+        },
+      });
+      await assert.rejects(read, own);
+      assert.equal(existsSync(target), false);
+    });
+  });
+}
+
+test('what stays throttled, unavailable or broken is called so, with what S3 said', () => {
+  const answered = (name: string, status: number): Error =>
+    Object.assign(new Error('said'), { name, $metadata: { httpStatusCode: status, requestId: 'r' } });
+  for (const [cause, code, statusCode] of [
+    [answered('SlowDown', 503), 'THROTTLED', 503],
+    [answered('InternalError', 500), 'S3_UNAVAILABLE', 500],
+    [Object.assign(new Error('cut'), { code: 'ECONNRESET' }), 'NETWORK', undefined],
+  ] as const) {
+    const error = brokenOff({ Bucket: 'b', Key: 'k' }, 7, cause);
+    assert.ok(failure(code, /^the read of s3:\/\/b\/k broke off at byte 7, and 5 attempts to go on from there/)(error));
+    assert.deepEqual([error.cause, error.retryable, error.offset, error.attempts], [cause, true, 7, 5]);
+    assert.deepEqual([error.statusCode, error.requestId], [statusCode, statusCode && 'r']);
+    // A broken connection alone is no reason to wait.
+    assert.equal(pauseBefore(1, cause) > 0, statusCode !== undefined);
+    assert.ok(pauseBefore(2, cause) > 0);
+  }
 });

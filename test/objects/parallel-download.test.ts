@@ -176,12 +176,14 @@ for (const { name, options } of ways) {
     });
 
     test('gives up after five failures in a row without a new byte', async () => {
-      endpoint.local.faults.set([{ operation: 'GetObject', nth: 2, times: 'always', status: 503 }]);
+      endpoint.local.faults.set([{ operation: 'GetObject', nth: 2, times: 'always', status: 500 }]);
       const error = await rejection(
         endpoint.encrypted().download({ Bucket, Key: 'object' }, target, { ...parallel, concurrency: 2 }),
       );
-      assert.equal(code(error), 'NETWORK');
-      assert.equal((error as SealpipeError).retryable, true);
+      assert.equal(code(error), 'S3_UNAVAILABLE');
+      const { retryable, statusCode, attempts, requestId } = error as SealpipeError;
+      assert.deepEqual([retryable, statusCode, attempts], [true, 500, 5]);
+      assert.ok(requestId);
       assert.equal(existsSync(target), false);
       assert.deepEqual(leftovers(), []);
     });
