@@ -1,7 +1,8 @@
 /** What an encrypting client does when something fails under it: it rejects once, and what was readable stays so. */
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { createReadStream, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createReadStream, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs';
+import { open } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
@@ -119,6 +120,57 @@ test('a ContentLength that is not that of the body is refused, whatever the body
       failure('SOURCE_FAILED')(await rejection(put('length', body, { ContentLength })));
   assert.equal(endpoint.local.requests.count('PutObject'), 0);
   await put('length', 'hällo', { ContentLength: 6 });
+});
+
+test('a ContentLength that is a number in a string is one, and what is no length is refused by name', async () => {
+  for (const body of ['hello', Readable.from(['hello'])]) {
+    await put('numeric', body, { ContentLength: '5' as never });
+    assert.equal(await read('numeric'), 'hello');
+  }
+  const sent = endpoint.local.requests.count('PutObject');
+  for (const [given, shown] of [
+    [Number.NaN, 'NaN'],
+    [-1, '-1'],
+    [1.5, '1.5'],
+    ['', '""'],
+    ['5 bytes', '"5 bytes"'],
+    [Number.POSITIVE_INFINITY, 'Infinity'],
+    [{}, '\\[object Object\\]'],
+  ] as const)
+    await assert.rejects(put('numeric', Readable.from(['hello']), { ContentLength: given as never }), {
+      name: 'RangeError',
+      message: new RegExp(`^ContentLength is ${shown}, expected`),
+    });
+  assert.equal(endpoint.local.requests.count('PutObject'), sent);
+});
+
+test('streams over files need no ContentLength, by path or descriptor, whole or from a start to an end, as parts, too', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'sealpipe-files-'));
+  const path = join(folder, 'source');
+  writeFileSync(path, 'a file of some bytes');
+  const streams: (readonly [() => Promise<Readable>, string])[] = [
+    [async () => createReadStream(path), 'a file of some bytes'],
+    [async () => createReadStream('', { fd: openSync(path, 'r') }), 'a file of some bytes'],
+    [async () => createReadStream('elsewhere', { fd: openSync(path, 'r'), start: 2, end: 5 }), 'file'],
+    [async () => (await open(path)).createReadStream(), 'a file of some bytes'],
+    [async () => (await open(path)).createReadStream({ start: 2 }), 'file of some bytes'],
+  ];
+  for (const [make, expected] of streams) {
+    await put('file', await make());
+    assert.equal(await read('file'), expected);
+    const address = { Bucket, Key: 'file-part' };
+    const { UploadId } = await client.send(new S3.CreateMultipartUploadCommand(address));
+    const part = { ...address, UploadId, PartNumber: 1 };
+    const { ETag } = await client.send(new S3.UploadPartCommand({ ...part, Body: await make() }));
+    const MultipartUpload = { Parts: [{ PartNumber: 1, ETag }] };
+    await client.send(new S3.CompleteMultipartUploadCommand({ ...address, UploadId, MultipartUpload }));
+    assert.equal(await read('file-part'), expected);
+  }
+  const closed = await open(path);
+  const Body = closed.createReadStream();
+  await closed.close();
+  failure('COMMAND_REFUSED', /length is not known/)(await rejection(put('file', Body)));
+  rmSync(folder, { recursive: true });
 });
 
 describe('deleting many', () => {

@@ -1,4 +1,3 @@
-import { statSync } from 'node:fs';
 import { pipeline, Transform, type TransformCallback } from 'node:stream';
 import { crc32 } from 'node:zlib';
 import type { PutObjectCommandInput, PutObjectCommandOutput } from '@aws-sdk/client-s3';
@@ -31,7 +30,7 @@ export async function putObject(
 ): Promise<PutObjectCommandOutput> {
   const { input, signal } = call;
   assertWritable(input);
-  const length = bodyLength(input.Body, input.ContentLength) ?? fileLength(input.Body);
+  const length = bodyLength(input.Body, input.ContentLength);
   if (length === undefined) {
     throw new SealpipeError(
       'COMMAND_REFUSED',
@@ -214,16 +213,4 @@ function encryptWhole(
   append(encryptor.final());
   if (macs !== undefined) index?.add(0, macs.final());
   return { stored, crc };
-}
-
-/** The length of an fs.ReadStream over a whole file, as the SDK finds it out, too. */
-function fileLength(body: unknown): number | undefined {
-  const {
-    path,
-    start = 0,
-    end = Number.POSITIVE_INFINITY,
-  } = (body ?? {}) as { path?: unknown; start?: number; end?: number };
-  if (typeof path !== 'string' && !Buffer.isBuffer(path)) return undefined;
-  const stats = statSync(path, { throwIfNoEntry: false });
-  return stats?.isFile() === true ? Math.max(0, Math.min(stats.size, end + 1) - start) : undefined;
 }

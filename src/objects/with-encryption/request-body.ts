@@ -1,4 +1,5 @@
 /** Bodies of PutObject and UploadPart, as the SDK takes them. */
+import { fstatSync, ReadStream, type Stats, statSync } from 'node:fs';
 import { Readable } from 'node:stream';
 import type { ReadableStream } from 'node:stream/web';
 import { SealpipeError } from '../../errors.ts';
@@ -6,14 +7,46 @@ import { unlessFired } from './aborts.ts';
 
 /**
  * Bytes of a body, where they can be told without reading it.
- * @param declared its ContentLength: what a stream is taken to have
+ * @param contentLength what a stream is taken to have; the SDK takes a number in a string, too
  * @throws SealpipeError SOURCE_FAILED for a body that has another length than declared
+ * @throws RangeError for a ContentLength that is none
  */
-export function bodyLength(body: unknown, declared: number | undefined): number | undefined {
+export function bodyLength(body: unknown, contentLength: unknown): number | undefined {
+  const declared = declaredLength(contentLength);
   const length = knownLength(body);
   if (length !== undefined && declared !== undefined && length !== declared)
     throw new SealpipeError('SOURCE_FAILED', `the body has ${length} bytes, its ContentLength says ${declared}`);
-  return length ?? declared;
+  return length ?? declared ?? fileLength(body);
+}
+
+function declaredLength(contentLength: unknown): number | undefined {
+  if (contentLength === undefined || contentLength === null) return undefined;
+  const isNumeric = typeof contentLength === 'string' && /^\d+$/.test(contentLength);
+  const length = isNumeric ? Number(contentLength) : contentLength;
+  if (Number.isSafeInteger(length) && (length as number) >= 0) return length as number;
+  const given = typeof contentLength === 'string' ? JSON.stringify(contentLength) : String(contentLength);
+  throw new RangeError(`ContentLength is ${given}, expected the whole number of bytes of the body`);
+}
+
+/** The length of an fs.ReadStream over a file, as the SDK finds it out, too. */
+function fileLength(body: unknown): number | undefined {
+  const { start = 0, end = Number.POSITIVE_INFINITY } = (body ?? {}) as { start?: number; end?: number };
+  const stats = fileStats(body);
+  return stats?.isFile() === true ? Math.max(0, Math.min(stats.size, end + 1) - start) : undefined;
+}
+
+function fileStats(body: unknown): Stats | undefined {
+  const { path, fd } = (body ?? {}) as { path?: unknown; fd?: unknown };
+  // Its path, if it has one, need not be that of the file any more.
+  if (body instanceof ReadStream && typeof fd === 'number') {
+    try {
+      return fstatSync(fd);
+    } catch {
+      return undefined;
+    }
+  }
+  if (typeof path !== 'string' && !Buffer.isBuffer(path)) return undefined;
+  return statSync(path, { throwIfNoEntry: false });
 }
 
 function knownLength(body: unknown): number | undefined {
