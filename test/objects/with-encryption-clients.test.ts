@@ -23,8 +23,7 @@ beforeEach(() => {
 });
 after(() => endpoint.close());
 
-const encrypting = <C extends S3.S3Client>(client: C): S3.S3Client =>
-  withEncryption(client, { keyring: endpoint.keyring });
+const encrypting = <C extends S3.S3Client>(client: C): C => withEncryption(client, { keyring: endpoint.keyring });
 const put = (by: S3.S3Client, Key: string): Promise<unknown> =>
   by.send(new S3.PutObjectCommand({ Bucket, Key, Body: secret }));
 async function assertEncrypted(by: S3.S3Client, Key: string): Promise<void> {
@@ -146,6 +145,20 @@ describe('a client whose send goes by itself encrypts', () => {
     await assertEncrypted(by, 'wrapped');
     client.destroy();
   });
+});
+
+test('a client keeps its type: methods of S3, paginators, waiters and lib-storage take it', async () => {
+  const client = new S3.S3(endpoint.local.s3Config);
+  const by: S3.S3 = withEncryption(client, { keyring: endpoint.keyring, contents: 'gcm' });
+  await new Upload({ client: by, params: { Bucket, Key: 'typed', Body: secret } }).done();
+  await S3.waitUntilObjectExists({ client: by, maxWaitTime: 10 }, { Bucket, Key: 'typed' });
+  const { Body } = await by.getObject({ Bucket, Key: 'typed' });
+  assert.equal(await Body?.transformToString(), secret);
+  const sizes: (number | undefined)[] = [];
+  for await (const { Contents } of S3.paginateListObjectsV2({ client: by }, { Bucket, Prefix: 'typed' }))
+    sizes.push(...(Contents ?? []).map(({ Size }) => Size));
+  assert.deepEqual(sizes, [secret.length]);
+  client.destroy();
 });
 
 describe('middleware that a client has', () => {

@@ -15,13 +15,16 @@ export function signalOfSend(): AbortSignal | undefined {
  * @param first is called before all middleware of the client, in the very call of `send`
  * @throws TypeError for what is no client or has that middleware, and for one whose commands might leave by another stack than the twin's
  */
-export function twinOf(client: S3Client, first: { readonly name: string; readonly middleware: unknown }): S3Client {
+export function twinOf<Client extends S3Client>(
+  client: Client,
+  first: { readonly name: string; readonly middleware: unknown },
+): Client {
   if (typeof (client as Partial<S3Client> | undefined)?.send !== 'function')
     throw new TypeError('client is missing: expected an S3Client of @aws-sdk/client-s3');
   if (client.middlewareStack.identify().some((entry) => entry.startsWith(first.name)))
     throw new TypeError('the client encrypts already');
   assertCommandsOfClass(client);
-  const twin = Object.assign(Object.create(Object.getPrototypeOf(client) as object) as S3Client, client);
+  const twin = Object.assign(Object.create(Object.getPrototypeOf(client) as object) as Client, client);
   // A command's is empty: of one step and priority, what was added first is called first.
   const { middlewareStack } = new HeadBucketCommand({ Bucket: undefined }) as unknown as S3Client;
   middlewareStack.add(first.middleware as never, { name: first.name, step: 'initialize', priority: 'high' });

@@ -113,12 +113,12 @@ type Next = (args: Arguments) => Promise<{ output: object }>;
  * `contents`) listings, with plaintext lengths in their answers. It is what `Upload` of @aws-sdk/lib-storage can be given, unmodified.
  * A command that cannot be kept encrypted is refused, never passed through in the clear.
  *
- * The client that is passed in is not changed; the two share its connections, credentials and settings.
+ * The client that is passed in is not changed, and the other is of its class; the two share its connections, credentials and settings.
  *
  * @throws TypeError when client or keyring is missing, the client encrypts already, or has a `send` that would lead past the encryption;
  *   TypeError or RangeError for a wrong option
  */
-export function withEncryption(client: S3Client, options: WithEncryptionOptions): S3Client {
+export function withEncryption<Client extends S3Client>(client: Client, options: WithEncryptionOptions): Client {
   const {
     contents,
     partSize,
