@@ -282,6 +282,16 @@ describe('copying', () => {
     assert.equal(await read('passed-on', partner), 'content');
   });
 
+  test('of what is not there fails as S3 says it of a copy', async () => {
+    for (const [source, name] of [
+      [`${Bucket}/missing`, 'NoSuchKey'],
+      ['missing-bucket/missing', 'NoSuchBucket'],
+    ] as const) {
+      await assert.rejects(copy('copy', source, { by: endpoint.client }), { name });
+      await assert.rejects(copy('copy', source), { name });
+    }
+  });
+
   test('takes a source that is encoded whole, and refuses one that cannot be decoded', async () => {
     await put('a b/ü+?%', 'content');
     await copy('encoded', encodeURIComponent(`${Bucket}/a b/ü+?%`));

@@ -1,4 +1,5 @@
 /** DeleteObject, DeleteObjects and CopyObject: companions go along, and copies keep their envelope. */
+import type { Readable } from 'node:stream';
 import {
   type CopyObjectCommandInput,
   type CopyObjectCommandOutput,
@@ -8,8 +9,11 @@ import {
   DeleteObjectsCommand,
   type DeleteObjectsCommandInput,
   type DeleteObjectsCommandOutput,
+  GetObjectCommand,
+  type GetObjectCommandInput,
   HeadObjectCommand,
   type HeadObjectCommandOutput,
+  type S3Client,
 } from '@aws-sdk/client-s3';
 import { SealpipeError } from '../../errors.ts';
 import { claimedLengthKey, defaultInstructionSuffix, envelopeKeys } from '../../format/envelope.ts';
@@ -91,8 +95,13 @@ export async function copyObject(
     SSECustomerKey: input.CopySourceSSECustomerKey,
     SSECustomerKeyMD5: input.CopySourceSSECustomerKeyMD5,
   };
+  const options = { ...(signal && { abortSignal: signal }) };
   const look = new HeadObjectCommand({ ...address, ChecksumMode: 'ENABLED' });
-  const head = await plain.send(look, { ...(signal && { abortSignal: signal }) });
+  const head = await plain.send(look, options).catch(async (error: { readonly name?: string }) => {
+    // The answer to a HEAD has no body that says what is missing: that to a GET says it as CopyObject's would.
+    if (error.name === 'NotFound') await tellMissing(plain, address, options);
+    throw error;
+  });
   const metadata = head.Metadata ?? {};
   const envelope = await readObjectEnvelope({ client: plain, address, metadata, policy: setting.policy, signal });
   if (envelope === undefined) {
@@ -158,6 +167,15 @@ export async function copyObject(
     const { etag: ETag, versionId: VersionId } = outcome.object;
     return { $metadata: { httpStatusCode: 200 }, CopyObjectResult: { ETag }, VersionId };
   }
+}
+
+async function tellMissing(
+  plain: S3Client,
+  input: GetObjectCommandInput,
+  options: { abortSignal?: AbortSignal },
+): Promise<void> {
+  const { Body } = await plain.send(new GetObjectCommand(input), options);
+  (Body as Readable | undefined)?.destroy();
 }
 
 /** The CRC-32 of a whole stored object, where S3 has one. */
