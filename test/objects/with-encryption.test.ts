@@ -286,6 +286,8 @@ describe('single objects', () => {
       assert.equal(answer.ContentLength, expected.length);
       assert.deepEqual(answer.Metadata, { owner: 'me' });
       assert.equal(answer.ChecksumCRC32, undefined);
+      const head = await client.send(new S3.HeadObjectCommand({ Bucket, Key: kind }));
+      for (const { AcceptRanges } of [answer, head]) assert.equal(AcceptRanges, undefined, 'ranges are refused');
       assert.ok(Buffer.from((await answer.Body?.transformToByteArray()) ?? []).equals(expected), kind);
       assert.notDeepEqual(
         (await endpoint.stored(kind)).body.subarray(0, expected.length),

@@ -30,6 +30,13 @@ export interface CommandCall<Input, Output> {
   readonly signal: AbortSignal | undefined;
 }
 
+/** An answer without what stands for the stored bytes: their checksums, and that S3 would give ranges of them. */
+export function ofPlaintext<Output extends object>(output: Output): Output {
+  return Object.fromEntries(
+    Object.entries(withoutChecksums(output)).filter(([name]) => name !== 'AcceptRanges'),
+  ) as Output;
+}
+
 /** An answer without the checksums of ciphertext, which would only be compared with plaintext. */
 export function withoutChecksums<Output extends object>(output: Output): Output {
   return Object.fromEntries(Object.entries(output).filter(([name]) => !name.startsWith('Checksum'))) as Output;

@@ -18,7 +18,7 @@ import { describeHead } from '../head-object.ts';
 import type { ObjectAddress } from '../object-setting.ts';
 import { indexedObjectKey } from '../segment-index-key.ts';
 import { getAuthenticated } from '../segment-index-stream.ts';
-import { type CommandCall, type EncryptingClient, withoutChecksums } from './command-call.ts';
+import { type CommandCall, type EncryptingClient, ofPlaintext } from './command-call.ts';
 import { responseBody } from './response-body.ts';
 
 export async function getObject(
@@ -44,7 +44,7 @@ export async function getObject(
     () => openAnswer(setting, input as GetParams, answer, { ...options, transport: 'client' }),
   );
   return {
-    ...withoutChecksums(answer),
+    ...ofPlaintext(answer),
     Body: responseBody(body),
     ContentLength: exact ? plaintextSize : undefined,
     Metadata: metadata,
@@ -70,7 +70,7 @@ export async function headObject(
   const { plaintextSize, exact, metadata } = await describeHead(client.setting, input as ObjectAddress, answer, {
     signal,
   });
-  return { ...withoutChecksums(answer), ContentLength: exact ? plaintextSize : undefined, Metadata: metadata };
+  return { ...ofPlaintext(answer), ContentLength: exact ? plaintextSize : undefined, Metadata: metadata };
 }
 
 type ListInput = ListObjectsCommandInput | ListObjectsV2CommandInput;
