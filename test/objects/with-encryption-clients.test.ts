@@ -106,10 +106,10 @@ describe('a client whose send goes by itself encrypts', () => {
       'an S3Client with a send of its own on this',
       () => {
         const client = new S3.S3Client(endpoint.local.s3Config);
-        const { send } = S3.S3Client.prototype;
+        const send = Reflect.get(S3.S3Client.prototype, 'send') as Send;
         return Object.assign(client, {
           send(this: S3.S3Client, ...args: unknown[]): unknown {
-            return (send as Send).apply(this, args);
+            return send.apply(this, args);
           },
         });
       },

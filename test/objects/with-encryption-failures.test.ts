@@ -129,13 +129,13 @@ test('a ContentLength that is a number in a string is one, and what is no length
   }
   const sent = endpoint.local.requests.count('PutObject');
   for (const [given, shown] of [
-    [Number.NaN, 'NaN'],
-    [-1, '-1'],
-    [1.5, '1.5'],
+    [Number.NaN, '"NaN"'],
+    [-1, '"-1"'],
+    [1.5, '"1.5"'],
     ['', '""'],
     ['5 bytes', '"5 bytes"'],
-    [Number.POSITIVE_INFINITY, 'Infinity'],
-    [{}, '\\[object Object\\]'],
+    [Number.POSITIVE_INFINITY, '"Infinity"'],
+    [{}, 'of type object'],
   ] as const)
     await assert.rejects(put('numeric', Readable.from(['hello']), { ContentLength: given as never }), {
       name: 'RangeError',

@@ -24,8 +24,9 @@ function declaredLength(contentLength: unknown): number | undefined {
   const isNumeric = typeof contentLength === 'string' && /^\d+$/.test(contentLength);
   const length = isNumeric ? Number(contentLength) : contentLength;
   if (Number.isSafeInteger(length) && (length as number) >= 0) return length as number;
-  const given = typeof contentLength === 'string' ? JSON.stringify(contentLength) : String(contentLength);
-  throw new RangeError(`ContentLength is ${given}, expected the whole number of bytes of the body`);
+  const isShort = typeof contentLength === 'number' || typeof contentLength === 'string';
+  const shown = isShort ? JSON.stringify(String(contentLength)) : `of type ${typeof contentLength}`;
+  throw new RangeError(`ContentLength is ${shown}, expected the whole number of bytes of the body`);
 }
 
 /** The length of an fs.ReadStream over a file, as the SDK finds it out, too. */
