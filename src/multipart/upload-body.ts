@@ -1,8 +1,11 @@
 /** What can be uploaded, and how it is read. */
+import { closeSync, constants, open as openDescriptor } from 'node:fs';
 import { type FileHandle, open, stat } from 'node:fs/promises';
+import { Socket } from 'node:net';
 import { resolve } from 'node:path';
 import { Readable } from 'node:stream';
 import type { ReadableStream } from 'node:stream/web';
+import { promisify } from 'node:util';
 import { SealpipeError } from '../errors.ts';
 import { type FileIdentity, identityChange, identityOf } from './file-identity.ts';
 
@@ -188,7 +191,28 @@ function openIterable(iterable: AsyncIterable<Uint8Array | string>): OpenBody {
 /** Bytes of a file that are read at once. */
 const fileReadLength = 1024 * 1024;
 
+/**
+ * A FIFO, or a pipe by its name in /dev/fd. Its writer can be silent for as long as it likes: a read that waits for it would keep one of
+ * the few threads that Node has for all its files, and cannot be ended, so that the process would not end either.
+ */
+async function openPipe(path: string): Promise<OpenBody> {
+  // A writer that is still to come is waited for all the same: Linux reports the end of a FIFO only once there was one. Elsewhere it may be
+  // reported at once, so the call waits for a writer.
+  const waiting = process.platform === 'linux' ? constants.O_NONBLOCK : 0;
+  let descriptor: number | undefined;
+  try {
+    descriptor = await promisify(openDescriptor)(path, constants.O_RDONLY | waiting);
+    return openStream(new Socket({ fd: descriptor, readable: true, writable: false }));
+  } catch (cause) {
+    // What has taken the place of the pipe meanwhile is no socket.
+    if (descriptor !== undefined) closeSync(descriptor);
+    throw sourceFailed(cause);
+  }
+}
+
 async function openFile(path: string): Promise<OpenBody> {
+  // What is wrong with it is told by opening it.
+  if ((await stat(path).catch(() => undefined))?.isFIFO() === true) return openPipe(path);
   let handle: FileHandle;
   try {
     handle = await open(path, 'r');

@@ -1,8 +1,9 @@
 /** Ctrl-C, pipes that close, readers that are slow. */
 import assert from 'node:assert/strict';
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
+import { createWriteStream } from 'node:fs';
 import { Readable } from 'node:stream';
 import { describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -56,6 +57,22 @@ describe('interruption', { concurrency: 2 }, () => {
     assert.equal(status, 130);
     assert.match(stderr, interrupted);
     assert.deepEqual(await line.uploadsLeft(bucket, 'waiting'), []);
+  });
+
+  test('Ctrl-C while put waits for the silent writer of a FIFO', { skip: process.platform === 'win32' }, async () => {
+    const path = line.path('silent-fifo');
+    execFileSync('mkfifo', [path]);
+    const writer = createWriteStream(path).on('error', () => undefined);
+    writer.write(randomBytes(6 * MiB));
+    const fault = line.endpoint.faults.add({ operation: 'UploadPart', key: 'fifo', delay: 1 });
+    const put = ['put', path, `s3://${bucket}/fifo`, ...kms, '--part-size', '5MiB', '--workers', '0'];
+    const { status, stderr } = await line.run(put, {
+      started: (child) => void struck(fault).then(() => child.kill('SIGINT')),
+    });
+    writer.destroy();
+    assert.equal(status, 130);
+    assert.match(stderr, interrupted);
+    assert.deepEqual(await line.uploadsLeft(bucket, 'fifo'), []);
   });
 
   test('Ctrl-C in the middle of get leaves no file, and what was there stays', async () => {
@@ -122,7 +139,8 @@ describe('stdout', { concurrency: 2 }, () => {
     const unread = { shell: '{ sleep 0.2; "$@"; echo "status $?" >&2; } | true' };
     const put = await line.run(['put', '--recursive', folder, `s3://${bucket}/unread/`, ...kms, '--json'], unread);
     assert.equal(put.stderr, 'status 0\n');
-    const listed = async (): Promise<string> => (await line.ok(['ls', `s3://${bucket}/unread/`, ...line.here])).stdout.toString();
+    const listed = async (): Promise<string> =>
+      (await line.ok(['ls', `s3://${bucket}/unread/`, ...line.here])).stdout.toString();
     assert.equal((await listed()).match(/unread\/[abc]/g)?.length, 3);
     const urls = ['a', 'b', 'c'].map((name) => `s3://${bucket}/unread/${name}`);
     const rm = await line.run(['rm', ...urls, ...line.here], unread);

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, constants, mkdtempSync, openSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
@@ -62,8 +62,8 @@ describe('an abort while the source is being opened', () => {
     const error = await rejection(running);
     failure('ABORTED')(error);
     assert.equal(error.cause, 'reason');
-    // Frees the thread that waits for a writer.
-    writeFileSync(path, '');
+    // Frees the thread that waits for a writer, where there is one.
+    closeSync(openSync(path, constants.O_RDWR | constants.O_NONBLOCK));
   });
 
   test('ends the upload at once, though the function never answers; a late stream is destroyed', async () => {

@@ -4,10 +4,14 @@ import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import {
   appendFileSync,
+  closeSync,
+  constants,
   createReadStream,
+  createWriteStream,
   existsSync,
   mkdirSync,
   mkdtempSync,
+  openSync,
   readdirSync,
   rmSync,
   truncateSync,
@@ -20,6 +24,7 @@ import { join } from 'node:path';
 import { PassThrough, Readable } from 'node:stream';
 import { ReadableStream } from 'node:stream/web';
 import { after, describe, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { SealpipeError } from '../../src/errors.ts';
 import { isRestartable, type OpenBody, openBody, type UploadBody } from '../../src/multipart/upload-body.ts';
 import { failure } from '../support/failure.ts';
@@ -508,6 +513,59 @@ describe('a FIFO', { skip: process.platform === 'win32' }, () => {
     }
     await opened.close();
     assert.equal(await writing, 'EPIPE');
+  });
+});
+
+describe('a FIFO on Linux', { skip: process.platform !== 'linux' }, () => {
+  const fifo = (name: string): string => {
+    const path = join(folder, name);
+    execFileSync('mkfifo', [path]);
+    return path;
+  };
+
+  test('waits for a writer that comes late, and through its pauses; one that writes nothing ends it', async () => {
+    const path = fifo('fifo-late');
+    const reading = contentOf({ path });
+    await sleep(60);
+    const writer = createWriteStream(path);
+    writer.write(content.subarray(0, 10));
+    await sleep(60);
+    writer.end(content.subarray(10));
+    assert.ok((await reading).bytes.equals(content));
+    const empty = contentOf({ path });
+    await writeFile(path, '');
+    assert.equal((await empty).bytes.length, 0);
+  });
+
+  test('takes no thread of those that all files are read by, and is let go of while it waits', async (t) => {
+    const before = openFiles();
+    const paths = Array.from({ length: 5 }, (_, i) => fifo(`fifo-silent-${i}`));
+    // Frees the threads that wait for a writer, where there are such.
+    t.after(() => paths.map((path) => closeSync(openSync(path, constants.O_RDWR | constants.O_NONBLOCK))));
+    const opened = Promise.all(paths.map((path) => openBody({ path })));
+    const bodies = await Promise.race([opened, sleep(5000)]);
+    assert.ok(bodies, 'the FIFOs keep all threads waiting');
+    for (const body of bodies)
+      void body
+        .chunks()
+        [Symbol.asyncIterator]()
+        .next()
+        .catch(() => undefined);
+    await sleep(50);
+    assert.ok(await Promise.race([writeFile(join(folder, 'other'), 'x').then(() => true), sleep(5000)]));
+    for (const body of bodies) await body.close();
+    await until(() => openFiles() === before, 'the FIFOs are closed');
+  });
+
+  test('a pipe by its name in /dev/fd is read to its end', () => {
+    const script = `
+      import { openBody } from ${JSON.stringify(join(import.meta.dirname, '../../src/multipart/upload-body.js'))};
+      let length = 0;
+      for await (const chunk of (await openBody({ path: process.argv[1] })).chunks()) length += chunk.length;
+      console.log(length);
+    `;
+    const shell = 'head -c 300000 /dev/zero | "$0" --input-type=module -e "$1" /dev/fd/0';
+    assert.equal(String(execFileSync('sh', ['-c', shell, process.execPath, script])), '300000\n');
   });
 });
 
