@@ -3,7 +3,7 @@
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { S3Client } from '@aws-sdk/client-s3';
-import type { ContentKey } from '../crypto/content-key.ts';
+import { type ContentKey, wipe } from '../crypto/content-key.ts';
 import type { SegmentIndexBuilder } from '../crypto/segment-index-builder.ts';
 import { SealpipeError } from '../errors.ts';
 import type { EnvelopeStorage } from '../format/envelope.ts';
@@ -110,7 +110,7 @@ async function runAttempt(job: UploadJob, observer: UploadObserver, signal: Abor
     return await send({ ...job, partSize: beginning.partSize, storage: beginning.storage }, beginning, {
       source,
       length,
-      memory: await memory,
+      memory,
       observer,
       signal,
     });
@@ -154,15 +154,18 @@ async function send(
   }: {
     source: OpenBody;
     length: number | undefined;
-    memory: PartMemory | undefined;
+    /** Rejects where no thread is to be had. */
+    memory: Promise<PartMemory> | undefined;
     observer: UploadObserver;
     signal: AbortSignal;
   },
 ): Promise<UploadedObject> {
   const { client, params, storage, instructionSuffix } = job;
   const stop = new AbortController();
-  const producer = createProducer(job, { contentKey, source, length, memory, index, journal, stop: stop.signal });
+  let producer: PartProducer | undefined;
   try {
+    const inStock = await memory;
+    producer = createProducer(job, { contentKey, source, length, memory: inStock, index, journal, stop: stop.signal });
     const { metadata: identity, instructionFile } = divideEnvelope(envelope, storage);
     const metadata = joinMetadata(params.Metadata ?? {}, identity);
     const key = `${params.Key}${instructionSuffix}`;
@@ -187,7 +190,9 @@ async function send(
     });
     return { ...(await dispatch.run()), envelope };
   } finally {
-    producer.close();
+    producer?.close();
+    // Where there is none, nobody else has taken it over.
+    if (producer === undefined && contentKey !== undefined) wipe(contentKey.key);
     index?.close();
     // Of a failure before there was anything to send; else it is done.
     await journal?.close();

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { execFileSync, fork, spawnSync } from 'node:child_process';
+import { execFile, execFileSync, fork, spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import {
   appendFileSync,
@@ -18,6 +18,7 @@ import {
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { after, before, beforeEach, test } from 'node:test';
+import { promisify } from 'node:util';
 import { SealpipeError } from '../../src/errors.ts';
 import type { RequestLogEntry } from '../../src/local/index.ts';
 import type { UploadOptions } from '../../src/multipart/encrypted-upload.ts';
@@ -267,6 +268,29 @@ test('a failure that keeps the journal keeps its cause, too', async () => {
     under.remove();
   }
   await upload(source);
+});
+
+test('where no thread is to be had the error says what to do, and the journal is let go of', {
+  timeout: 60_000,
+}, async () => {
+  const { path, journal } = newSource(0);
+  // As large as an upload has to be to ask for memory, and threads, beforehand.
+  truncateSync(path, 64 * MiB);
+  utimesSync(path, Date.now() / 1000 - 60, Date.now() / 1000 - 60);
+  endpoint.local.faults.add({ operation: 'UploadPart', partNumber: 2, status: 403, times: 1 });
+  const { s3Config: s3, kmsConfig: kms } = endpoint.local;
+  const flags = ['--allow-fs-read=*', '--allow-fs-write=*', '--no-warnings'];
+  const permission = process.allowedNodeEnvironmentFlags.has('--permission')
+    ? '--permission'
+    : '--experimental-permission';
+  const program = join(import.meta.dirname, '../support/threadless-upload.js');
+  const job = JSON.stringify({ s3, kms, Bucket, path, journal });
+  // Beside this process, which is its S3.
+  const { stdout } = await promisify(execFile)(process.execPath, [permission, ...flags, program, job]);
+  const [failed, threadless, done] = stdout.split('\n');
+  assert.match(failed ?? '', /^ERR_SEALPIPE_ACCESS_DENIED/);
+  assert.match(threadless ?? '', /^ERR_SEALPIPE_WORKER_FAILED: .*give fewer workers, or workers: 0/);
+  assert.equal(done, 'done');
 });
 
 test('a list of parts that never comes is a network error, and the journal stays', { timeout: 60_000 }, async () => {

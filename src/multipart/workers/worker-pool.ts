@@ -52,14 +52,10 @@ export class PoolWorker {
   #idle: NodeJS.Timeout | undefined;
   #failure: Error | undefined;
 
+  /** @throws SealpipeError WORKER_FAILED where no thread is to be had */
   constructor(settings: NetworkSettings) {
     this.settings = settings;
-    this.#worker = new Worker(new URL('./part-worker.js', import.meta.url), {
-      name: 'sealpipe',
-      execArgv: [],
-      resourceLimits: { maxYoungGenerationSizeMb },
-      workerData: settings,
-    });
+    this.#worker = startThread(settings);
     this.#worker.unref();
     this.#worker.on('message', (message: FromWorker) => this.#settle(message));
     this.#worker.on('error', (error) => this.#end(error));
@@ -138,6 +134,24 @@ export class PoolWorker {
   }
 }
 
+function startThread(settings: NetworkSettings): Worker {
+  try {
+    return new Worker(new URL('./part-worker.js', import.meta.url), {
+      name: 'sealpipe',
+      execArgv: [],
+      resourceLimits: { maxYoungGenerationSizeMb },
+      workerData: settings,
+    });
+  } catch (cause) {
+    const said = (cause as Error).message;
+    throw new SealpipeError(
+      'WORKER_FAILED',
+      `a worker thread could not be started (${said}): give fewer workers, or workers: 0 for none but the calling thread, or allow the process more threads (ulimit -u, a limit of pids, node --allow-worker)`,
+      { cause },
+    );
+  }
+}
+
 function keysOf(message: OpenSession | OpenReading): SharedArrayBuffer[] {
   const index = message.type === 'open' ? message.index : undefined;
   return index === undefined ? [message.key] : [message.key, index.key];
@@ -151,7 +165,10 @@ let lastSession = 0;
 export const nextTask = (): number => ++lastTask;
 export const nextSession = (): number => ++lastSession;
 
-/** Up to `count` workers of the pool, started where there are none yet that connect as the caller does; those with the least to do first. */
+/**
+ * Up to `count` workers of the pool, started where there are none yet that connect as the caller does; those with the least to do first.
+ * @throws SealpipeError WORKER_FAILED where no thread is to be had
+ */
 export function takeWorkers(count: number): PoolWorker[] {
   const settings = networkSettings();
   for (let i = pool.length - 1; i >= 0; i--) {
