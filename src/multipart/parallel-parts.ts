@@ -307,7 +307,7 @@ export class ParallelParts implements PartProducer {
     const path = 'file' in this.#source ? this.#source.file.path : 'the source';
     throw new SealpipeError(
       'SOURCE_CHANGED',
-      `${path} is not what it was when the upload was begun (part ${number} differs): to upload it as it is now, remove the journal and start afresh`,
+      `${path} is not what it was when the upload was begun (part ${number} differs)`,
       { part: number },
     );
   }

@@ -92,8 +92,11 @@ export class PartDispatch {
       producer.close();
       // With the id that is still on its way, if any: what it stands for has to be removed.
       await Promise.allSettled([...this.#sending, this.#upload]);
-      const { kept = false, note = '' } = (await journal?.fail(failure)) ?? {};
-      if (kept) throw note === '' ? failure : withNote(failure, note);
+      const kept = await journal?.fail(failure);
+      if (kept !== undefined) {
+        const { note, ...fields } = kept;
+        throw withNote(failure, note, fields);
+      }
       if (this.#uploadId === undefined || this.#isGone || this.#options.job.leavePartsOnError) throw failure;
       throw await this.#abort(this.#uploadId, failure);
     } finally {

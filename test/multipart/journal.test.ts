@@ -293,6 +293,22 @@ test('where no thread is to be had the error says what to do, and the journal is
   assert.equal(done, 'done');
 });
 
+test('a source that changes while the upload goes on is refused with what is left on S3', async () => {
+  for (const workers of [0, 2]) {
+    const source = newSource(4 * partSize);
+    await interrupted(source);
+    const asked = endpoint.local.faults.add({ operation: 'KMS.*', delay: 300 });
+    const failed = rejection(upload(source, { workers }));
+    await until(() => asked.hits > 0, 'the request to KMS');
+    appendFileSync(source.path, 'x');
+    const error = (await failed) as SealpipeError;
+    assert.equal(code(error), 'SOURCE_CHANGED');
+    assert.match(error.message, /remove the journal .* start afresh; the parts of upload /);
+    assert.ok(error.uploadId !== undefined && error.message.includes(error.uploadId));
+    assert.ok(existsSync(source.journal));
+  }
+});
+
 test('a list of parts that never comes is a network error, and the journal stays', { timeout: 60_000 }, async () => {
   const source = newSource(4 * partSize);
   await interrupted(source);

@@ -4,7 +4,7 @@ import { SealpipeError } from '../../errors.ts';
 import type { SealedPart } from '../parts.ts';
 import type { SourceFile } from '../upload-body.ts';
 import type { StoredPart } from '../upload-requests.ts';
-import type { ResumedUpload } from './resume.ts';
+import { type ResumedUpload, startAfresh } from './resume.ts';
 import { type JournalHeader, UploadJournal } from './upload-journal.ts';
 
 /** What a new journal's header says, but for what only CreateMultipartUpload tells. */
@@ -94,26 +94,26 @@ export class JournalSession {
   }
 
   /**
-   * The upload has failed. @returns whether its parts are kept for a later process, and what to say then
+   * The upload has failed.
+   * @returns what to say of its parts where they are kept for a later process; undefined where they are not
    */
-  async fail(failure: Error): Promise<{ kept: boolean; note: string }> {
+  async fail(failure: Error): Promise<{ note: string; uploadId?: string } | undefined> {
     this.#beginning?.secret.fill(0);
     const final = failure instanceof SealpipeError && finalFailures.includes(failure.code);
     // A source that is not what an earlier process began with is refused; what to do with what that left is the caller's to say.
-    const refused = final && this.#resumed !== undefined && failure.code === 'ERR_SEALPIPE_SOURCE_CHANGED';
-    if (this.#journal === undefined) return { kept: false, note: '' };
+    const refused = failure instanceof SealpipeError && failure.code === 'ERR_SEALPIPE_SOURCE_CHANGED' && this.#resumed;
+    if (this.#journal === undefined) return undefined;
     if (final && !refused) {
       // One that stays is that of an upload that S3 does not know: it is replaced.
       await this.#journal.remove().catch(() => undefined);
-      return { kept: false, note: '' };
+      return undefined;
     }
     await this.close();
-    return {
-      kept: true,
-      note: refused
-        ? ''
-        : `the journal ${this.#path} keeps what is stored: run the same again and it goes on from there`,
-    };
+    if (refused) {
+      const { uploadId } = refused.header;
+      return { note: `to upload it as it is now, ${startAfresh(this.#path, uploadId)}`, uploadId };
+    }
+    return { note: `the journal ${this.#path} keeps what is stored: run the same again and it goes on from there` };
   }
 }
 

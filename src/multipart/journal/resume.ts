@@ -134,7 +134,7 @@ async function pickUp(found: FoundJournal, options: ResumeOptions): Promise<Resu
  */
 function assertSameUpload({ header, path }: FoundJournal, { params, file, indexed }: ResumeOptions): void {
   const { uploadId } = header;
-  const afresh = `remove the journal ${path} and start afresh; the parts of upload ${uploadId} then have to be removed from S3`;
+  const afresh = startAfresh(path, uploadId);
   if (header.bucket !== params.Bucket || header.key !== params.Key) {
     throw new SealpipeError(
       'JOURNAL_INVALID',
@@ -157,6 +157,11 @@ function assertSameUpload({ header, path }: FoundJournal, { params, file, indexe
       { uploadId },
     );
   }
+}
+
+/** What to do with a journal that cannot be gone on with, in words. */
+export function startAfresh(path: string, uploadId: string): string {
+  return `remove the journal ${path} and start afresh; the parts of upload ${uploadId} then have to be removed from S3`;
 }
 
 /** What its envelope fails with, as what it is here: nobody has an object yet that it could be of. */
