@@ -10,6 +10,7 @@ import { divideEnvelope } from '../format/write-envelope.ts';
 import { createContentKey } from '../keyrings/open-content-key.ts';
 import { InstructionFileSwap } from './instruction-file-swap.ts';
 import { JournalSession, waitUntilSettled } from './journal/journal-session.ts';
+import { objectParametersDigest } from './journal/object-parameters.ts';
 import { type ResumeOutcome, resumeUpload } from './journal/resume.ts';
 import { type JournalHeader, journalKeyInfo } from './journal/upload-journal.ts';
 import { knownPartSize } from './part-sizes.ts';
@@ -134,8 +135,10 @@ async function beginJournalled(
   const { envelope, storage } = beginning;
   const partSize = knownPartSize(storedLength(suite, file.identity.size), beginning.partSize);
   const names = { bucket: params.Bucket, key: params.Key };
-  const header = { ...names, envelope, storage, partSize, segmentSize, source: file.identity };
-  const journal = JournalSession.begin(path, header, derived[0] as Uint8Array);
+  const journalKey = derived[0] as Uint8Array;
+  const parameters = objectParametersDigest(journalKey, params);
+  const header = { ...names, envelope, storage, partSize, segmentSize, source: file.identity, parameters };
+  const journal = JournalSession.begin(path, header, journalKey);
   return { ...beginning, partSize, journal };
 }
 

@@ -21,8 +21,9 @@ import { after, before, beforeEach, test } from 'node:test';
 import { promisify } from 'node:util';
 import { SealpipeError } from '../../src/errors.ts';
 import type { RequestLogEntry } from '../../src/local/index.ts';
-import type { UploadOptions } from '../../src/multipart/encrypted-upload.ts';
+import type { EncryptedUploadParams, UploadOptions } from '../../src/multipart/encrypted-upload.ts';
 import { Bucket, bytesOf, rejection, TestEndpoint } from '../support/endpoint.ts';
+import { failure } from '../support/failure.ts';
 import { killAtRandom } from '../support/killed.ts';
 import { projectRoot } from '../support/project.ts';
 import { type RestedSource, RestedSources } from '../support/rested-sources.ts';
@@ -291,6 +292,44 @@ test('where no thread is to be had the error says what to do, and the journal is
   assert.match(failed ?? '', /^ERR_SEALPIPE_ACCESS_DENIED/);
   assert.match(threadless ?? '', /^ERR_SEALPIPE_WORKER_FAILED: .*give fewer workers, or workers: 0/);
   assert.equal(done, 'done');
+});
+
+test('parameters of the object that differ from those of the beginning are refused, before anything is sent', async () => {
+  const source = newSource(4 * partSize);
+  const begun = {
+    ContentType: 'text/csv',
+    Metadata: { run: '1', team: 'sales' },
+    Expires: new Date(1e12),
+    CacheControl: undefined,
+  };
+  const call = (params: Partial<EncryptedUploadParams>, options: UploadOptions = {}): Promise<unknown> => {
+    const where = { Bucket, Key: source.Key, Body: { path: source.path } };
+    return endpoint
+      .encrypted()
+      .upload({ ...where, ...params }, { partSize, journal: source.journal, ...options })
+      .done();
+  };
+  endpoint.local.faults.set([{ operation: 'UploadPart', partNumber: 3, times: 'always', status: 503 }]);
+  await rejection(call(begun, { partAttempts: 1, queueSize: 1 }));
+  endpoint.local.faults.clear();
+  const others: [Partial<EncryptedUploadParams>, UploadOptions?][] = [
+    [{ ...begun, ContentType: 'text/plain' }],
+    [{ ...begun, Metadata: { run: '2', team: 'sales' } }],
+    [{ ...begun, Expires: undefined }],
+    [{ ...begun, StorageClass: 'STANDARD_IA' }],
+    [begun, { tags: [{ Key: 'a', Value: 'b' }] }],
+  ];
+  for (const [params, options] of others) {
+    const counts = await endpoint.requestsOf(async () => {
+      const error = await rejection(call(params, options));
+      failure('JOURNAL_INVALID', /begun with other parameters .*give the same again, or remove the journal/)(error);
+      assert.match(String((error as SealpipeError).uploadId), /./);
+    });
+    assert.deepEqual(counts, { 'KMS.Decrypt': 1 });
+  }
+  const { Metadata, ...rest } = begun;
+  await call({ IfNoneMatch: '*', ...rest, Metadata: { team: 'sales', run: '1' }, StorageClass: undefined });
+  assert.ok((await read(source.Key)).equals(source.content));
 });
 
 test('a source that changes while the upload goes on is refused with what is left on S3', async () => {

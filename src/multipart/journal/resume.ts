@@ -26,6 +26,7 @@ import {
   type UploadParams,
   UploadRequests,
 } from '../upload-requests.ts';
+import { objectParametersDigest } from './object-parameters.ts';
 import {
   FoundJournal,
   type JournalHeader,
@@ -113,6 +114,7 @@ async function pickUp(found: FoundJournal, options: ResumeOptions): Promise<Resu
   const [journalKey = new Uint8Array(0), indexKey] = derived;
   try {
     const { journal, state } = await found.read(journalKey);
+    assertSameParameters(found, journalKey, options);
     const { iv } = envelope;
     const index =
       indexKey === undefined || segmentSize === undefined
@@ -162,6 +164,20 @@ function assertSameUpload({ header, path }: FoundJournal, { params, file, indexe
 /** What to do with a journal that cannot be gone on with, in words. */
 export function startAfresh(path: string, uploadId: string): string {
   return `remove the journal ${path} and start afresh; the parts of upload ${uploadId} then have to be removed from S3`;
+}
+
+/**
+ * The object gets what was said of it when the upload was begun: another content type, say, would be ignored.
+ * @throws SealpipeError JOURNAL_INVALID
+ */
+function assertSameParameters({ header, path }: FoundJournal, key: Uint8Array, { params }: ResumeOptions): void {
+  const { parameters, uploadId } = header;
+  if (parameters === undefined || parameters === objectParametersDigest(key, params)) return;
+  throw new SealpipeError(
+    'JOURNAL_INVALID',
+    `the upload of the journal ${path} was begun with other parameters of the object (metadata, content type, server-side encryption, tags, …), which it has by now: give the same again, or ${startAfresh(path, uploadId)}`,
+    { uploadId },
+  );
 }
 
 /** What its envelope fails with, as what it is here: nobody has an object yet that it could be of. */

@@ -38,6 +38,8 @@ export interface JournalHeader {
   /** Of the segment index, where one is made: then the journal has the entries of each part that is done. */
   readonly segmentSize?: number | undefined;
   readonly source: FileIdentity;
+  /** Digest of what the call said of the object; journals of earlier versions have none. */
+  readonly parameters?: string | undefined;
   /** Milliseconds since 1970. */
   readonly started: number;
 }
