@@ -59,7 +59,7 @@ export interface UploadOptions {
    * that was none. Default: none.
    */
   readonly segmentIndex?: boolean | SegmentIndexOptions | undefined;
-  /** Leaves the parts of a failed upload on S3 (and their cost). They are of no further use. Default false. */
+  /** Leaves the parts of a failed upload on S3 (and their cost), those of one that starts over, too. They are of no further use. Default false. */
   readonly leavePartsOnError?: boolean | undefined;
   /** Tags of the object. */
   readonly tags?: readonly { readonly Key: string; readonly Value: string }[] | undefined;
@@ -204,7 +204,7 @@ export class EncryptedUpload extends EventEmitter<UploadEvents> {
       } catch (error) {
         if (!isWorthRestarting(error, job)) throw error;
         if (counts.restarts >= allowed || !(await isRestartable(job.body)))
-          throw restartRequired(error, { restarts: counts.restarts, allowed });
+          throw restartRequired(error, { restarts: counts.restarts, allowed, partsStay: job.leavePartsOnError });
         counts.restarts += 1;
         this.emit('restart', { restart: counts.restarts, error });
       }
@@ -283,7 +283,7 @@ function isWorthRestarting(error: unknown, { journal }: UploadJob): error is Sea
 
 function restartRequired(
   cause: SealpipeError,
-  { restarts, allowed }: { restarts: number; allowed: number },
+  { restarts, allowed, partsStay }: { restarts: number; allowed: number; partsStay: boolean },
 ): SealpipeError {
   const { bucket, key, part, attempts, bytesAcknowledged, uploadId, requestId, statusCode } = cause;
   const what =
@@ -294,7 +294,8 @@ function restartRequired(
         : `it was started over ${restarts === 1 ? 'once' : `${restarts} times`} already: look at the cause and start it again`;
   return new SealpipeError(
     'RESTART_REQUIRED',
-    `the upload failed as a whole and was removed (${cause.message}); ${what}`,
+    // Whether S3 has confirmed that it is gone, the cause says.
+    `the upload failed as a whole (${cause.message})${partsStay && uploadId !== undefined ? ', and its parts were left on S3 (leavePartsOnError)' : ''}; ${what}`,
     {
       cause,
       bucket,

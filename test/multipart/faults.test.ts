@@ -373,3 +373,34 @@ test('a process in which uploads failed in every way ends by itself, with no rej
   });
   await endpoint.assertNoUploads();
 });
+
+describe('an upload that failed as a whole says of its parts', () => {
+  const bytes = content.subarray(0, 2 * partSize);
+  const failed = async (Key: string, options: UploadOptions): Promise<Error> => {
+    endpoint.local.faults.add({ operation: 'UploadPart', partNumber: 2, status: 503, times: 'always' });
+    const body = { Bucket, Key, Body: bytes };
+    const error = await rejection(
+      endpoint
+        .encrypted()
+        .upload(body, { partSize, partAttempts: 1, restarts: 0, ...options })
+        .done(),
+    );
+    failure('RESTART_REQUIRED')(error);
+    return error as Error;
+  };
+
+  test('that they stay, where that was asked for', async () => {
+    const { message } = await failed('left', { leavePartsOnError: true });
+    assert.match(message, /its parts were left on S3 \(leavePartsOnError\)/);
+  });
+
+  test('that S3 did not confirm their removal, and else nothing', async () => {
+    const denied = endpoint.local.faults.add({ operation: 'AbortMultipartUpload', status: 403, times: 'always' });
+    const { message } = await failed('denied', {});
+    assert.match(message, /S3 did not confirm that the multipart upload \S+ is gone/);
+    assert.doesNotMatch(message, /removed/);
+    denied.remove();
+    assert.doesNotMatch((await failed('gone', {})).message, /removed|left|confirm/);
+    await endpoint.assertNoUploads('gone');
+  });
+});
