@@ -245,6 +245,7 @@ export class EncryptedUpload extends EventEmitter<UploadEvents> {
       transport: transport ?? 'auto',
       partAttempts: partAttempts ?? 5,
       partTimeout: partTimeout ?? 300_000,
+      grace: 30_000,
       leavePartsOnError: leavePartsOnError ?? false,
       // Its place is meant that it has now.
       journal: journal && resolve(journal),

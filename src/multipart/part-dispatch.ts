@@ -51,15 +51,17 @@ export class PartDispatch {
   /** The id of the multipart upload, from the moment that it is asked for. */
   #upload: Promise<string> | undefined;
   #uploadId: string | undefined;
-  /** Whether S3 was seen not to know it any more. */
-  #isGone = false;
+  /** Whether an upload may have come of a request that was cut off. */
+  #mayBeCreated = false;
+  /** Whether S3 was seen not to know it any more; undefined before it was told to forget it. */
+  #isGone: boolean | undefined;
   /** Whether S3 checks the CRC-32 of the whole object. */
   #fullObjectChecksum = false;
   #failure: Error | undefined;
 
   constructor(options: PartDispatchOptions) {
     const { job, observer, stop, metadata } = options;
-    const { client, params, partAttempts, partTimeout, transport } = job;
+    const { client, params, partAttempts, partTimeout, transport, grace } = job;
     this.#options = options;
     this.#slots = new Semaphore(job.queueSize);
     this.#requests = new UploadRequests({
@@ -71,6 +73,7 @@ export class PartDispatch {
       transport,
       // Fired by the caller's signal, too, as soon as anything is sent.
       signal: stop.signal,
+      grace,
       onRetry: (retry) => observer.retried(retry),
     });
   }
@@ -88,16 +91,23 @@ export class PartDispatch {
       await journal?.complete();
       return finished;
     } catch (error) {
-      const failure = this.#fail(error);
+      const first = this.#fail(error);
+      // Whoever aborted has to hear that the object may be there.
+      const failure = error instanceof SealpipeError && error.code === 'ERR_SEALPIPE_OUTCOME_UNKNOWN' ? error : first;
       producer.close();
       // With the id that is still on its way, if any: what it stands for has to be removed.
       await Promise.allSettled([...this.#sending, this.#upload]);
+      if (this.#mayBeCreated)
+        throw withNote(
+          failure,
+          'CreateMultipartUpload was cut off: a multipart upload without parts may be left on S3, for a lifecycle rule to remove',
+        );
       const kept = await journal?.fail(failure);
       if (kept !== undefined) {
         const { note, ...fields } = kept;
         throw withNote(failure, note, fields);
       }
-      if (this.#uploadId === undefined || this.#isGone || this.#options.job.leavePartsOnError) throw failure;
+      if (this.#uploadId === undefined || this.#isGone === true || this.#options.job.leavePartsOnError) throw failure;
       throw await this.#abort(this.#uploadId, failure);
     } finally {
       signal.removeEventListener('abort', onAbort);
@@ -124,7 +134,11 @@ export class PartDispatch {
     const create = async (): Promise<string> => {
       // To make the request takes the SDK long enough: first the workers get what parts there is memory for.
       await nextTurn();
-      const { uploadId, fullObjectChecksum } = await this.#requests.create();
+      if (this.#failure !== undefined) throw this.#failure;
+      const { uploadId, fullObjectChecksum } = await this.#requests.create().catch((error: unknown) => {
+        this.#mayBeCreated = error instanceof SealpipeError && error.code === 'ERR_SEALPIPE_ABORTED';
+        throw error;
+      });
       this.#uploadId = uploadId;
       this.#fullObjectChecksum = fullObjectChecksum;
       await journal?.created(uploadId, fullObjectChecksum);
@@ -303,7 +317,9 @@ export class PartDispatch {
 
   /** Removes what was stored so far; returns the error to reject with. */
   async #abort(uploadId: string, failure: Error): Promise<Error> {
-    if (await this.#requests.abort(uploadId)) return failure;
+    // Of a write whose outcome is unknown it has been tried.
+    this.#isGone ??= await this.#requests.abort(uploadId);
+    if (this.#isGone) return failure;
     return withNote(
       failure,
       `S3 did not confirm that the multipart upload ${uploadId} is gone: abort it by hand, or let a lifecycle rule do it`,

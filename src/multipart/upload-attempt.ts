@@ -50,6 +50,8 @@ export interface UploadJob {
   readonly transport: 'auto' | 'client' | 'workers';
   readonly partAttempts: number;
   readonly partTimeout: number;
+  /** Milliseconds that Create and Complete may still take after an abort. */
+  readonly grace: number;
   readonly leavePartsOnError: boolean;
   /** Path of a file that a later process can finish the upload by. */
   readonly journal: string | undefined;

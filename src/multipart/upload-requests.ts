@@ -57,6 +57,12 @@ export interface UploadRequestsOptions {
   /** Milliseconds until an unanswered send counts as lost. */
   readonly partTimeout: number;
   readonly signal: AbortSignal;
+  /**
+   * Milliseconds that Create and Complete may still take when the signal has fired: cut off, the one can leave an upload behind whose id
+   * nobody knows, and the other leaves open whether the object is there. Not for ever: a network that is gone would keep a process that is
+   * to end.
+   */
+  readonly grace: number;
   readonly onRetry?: ((retry: { part: number | undefined; attempt: number; error: unknown }) => void) | undefined;
 }
 
@@ -95,7 +101,7 @@ export class UploadRequests {
 
   /** @returns the upload id, and whether the store checks the CRC-32 of the whole object at Complete */
   async create(): Promise<{ uploadId: string; fullObjectChecksum: boolean }> {
-    const { client, params, metadata } = this.#options;
+    const { client, params, metadata, grace } = this.#options;
     const { IfMatch, IfNoneMatch, ContentLength, ...rest } = params;
     const input: CreateMultipartUploadCommandInput = {
       ...rest,
@@ -107,8 +113,7 @@ export class UploadRequests {
       'CreateMultipartUpload',
       undefined,
       (signal) => client.send(withoutSdkRetries(new CreateMultipartUploadCommand(input)), { abortSignal: signal }),
-      // Cutting it off could leave an upload behind whose id nobody knows.
-      { grace: Number.POSITIVE_INFINITY },
+      { grace },
     );
     if (answer.UploadId === undefined)
       throw new SealpipeError('REQUEST_REJECTED', 'S3 answered CreateMultipartUpload without an upload id');
@@ -175,7 +180,7 @@ export class UploadRequests {
     parts: readonly StoredPart[],
     objectCrc32: number | undefined,
   ): Promise<StoredObject> {
-    const { client, params } = this.#options;
+    const { client, params, grace } = this.#options;
     const { IfMatch, IfNoneMatch } = params;
     const input = {
       ...addressOf(params),
@@ -198,8 +203,7 @@ export class UploadRequests {
       'CompleteMultipartUpload',
       undefined,
       (signal) => client.send(withoutSdkRetries(new CompleteMultipartUploadCommand(input)), { abortSignal: signal }),
-      // Cutting it off would leave open whether the object is there.
-      { grace: Number.POSITIVE_INFINITY },
+      { grace },
     );
     return { etag: answer.ETag ?? '', versionId: answer.VersionId };
   }

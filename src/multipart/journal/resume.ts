@@ -232,6 +232,7 @@ async function compare(
       partTimeout: 60_000,
       transport: 'client',
       signal,
+      grace: 0,
     }).abort(header.uploadId);
     return { kind: 'fresh' };
   }
