@@ -142,6 +142,9 @@ function socketError(error: Error): Error {
     });
   if (code === 'UND_ERR_CONNECT_TIMEOUT')
     return Object.assign(new Error('no connection within the time limit', { cause: error }), { code: 'ETIMEDOUT' });
+  // undici's own parser has no codes that Node knows.
+  if (error.name === 'HTTPParserError')
+    return Object.assign(new Error('the answer is no HTTP', { cause: error }), { code: 'HPE_INVALID_CONSTANT' });
   return error;
 }
 

@@ -38,6 +38,7 @@ const paths: Record<string, Serve> = {
     response.writeHead(200, { 'content-length': '100' });
     response.write('cut', () => response.destroy());
   },
+  '/garbage': (_, response) => response.socket?.end('FOO BAR\r\n\r\n'),
   '/pieces': (_, response) => {
     response.write('one,');
     setTimeout(() => response.end('two'), 20);
@@ -312,4 +313,11 @@ test('a process ends though connections are open that nobody uses', async () => 
   ]);
   assert.ok(connections >= 2, 'both ways were gone');
   assert.ok(Number(stdout) < 3000, `it was held up by ${stdout} ms`);
+});
+
+test('an answer that is no HTTP fails under the code that Node has for it', async () => {
+  for (const send of [exchange, exchangeWhole]) {
+    const error = await rejection(send(agent(1), get('/garbage'), never));
+    assert.equal((error as NodeJS.ErrnoException).code, 'HPE_INVALID_CONSTANT');
+  }
 });
