@@ -96,12 +96,9 @@ export class EncryptedS3 {
     return getAuthenticated(this.#setting, params, options);
   }
 
-  /** A Readable over one object's plaintext. It asks S3 when it is first read. */
+  /** A Readable over one object's plaintext. It asks S3 when it is first read; its signal ends it at any time. */
   createReadStream(params: GetParams, options: GetOptions = {}): Readable {
-    return new ObjectReadStream((destroyed) => {
-      const signal = options.signal === undefined ? destroyed : AbortSignal.any([options.signal, destroyed]);
-      return this.get(params, { ...options, signal });
-    });
+    return new ObjectReadStream((signal) => this.get(params, { ...options, signal }), options.signal);
   }
 
   /** Downloads one object to a file, which appears when its content has been authenticated, and not before. */

@@ -1,5 +1,6 @@
 import { Readable } from 'node:stream';
 import { streamBufferLength } from '../buffer-length.ts';
+import { destroyOnAbort } from '../streams/destroy-on-abort.ts';
 import type { GetResult } from './get-object.ts';
 
 /** A Readable over an object that is asked for when the stream is first read from, not when it is made. */
@@ -10,10 +11,14 @@ export class ObjectReadStream extends Readable {
   #asked = false;
   #body: Readable | undefined;
 
-  /** @param open its signal fires when the stream is destroyed */
-  constructor(open: (signal: AbortSignal) => Promise<GetResult>) {
+  /**
+   * @param open its signal fires when the stream is destroyed
+   * @param signal destroys the stream, also where nobody has read from it
+   */
+  constructor(open: (signal: AbortSignal) => Promise<GetResult>, signal: AbortSignal | undefined) {
     super({ highWaterMark: streamBufferLength });
     this.#open = open;
+    destroyOnAbort(this, signal, 'download');
   }
 
   // Not in _construct, which Node calls at once, and waits for before it destroys a stream.

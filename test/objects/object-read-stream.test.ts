@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { once } from 'node:events';
+import { getEventListeners, once } from 'node:events';
 import { PassThrough, Writable } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
+import { finished, pipeline } from 'node:stream/promises';
 import { afterEach, describe, test } from 'node:test';
 import { aesKeyring } from '../../src/keyrings/aes.ts';
 import { EncryptedS3 } from '../../src/objects/encrypted-s3.ts';
 import { createEncryptStream } from '../../src/streams/encrypt-stream.ts';
-import { failure } from '../support/failure.ts';
+import { failure, rejection } from '../support/failure.ts';
 import { type Answer, RecordingServer, s3Error } from '../support/recording-server.ts';
 import { collect, settle, through, until } from '../support/stream-ends.ts';
 
@@ -88,6 +88,25 @@ describe('a read stream over an object', () => {
       await assert.rejects(running, failure('ABORTED'));
       await server.close();
     }
+  });
+
+  test('ends by its signal also where nobody reads from it, and lets go of the signal', async () => {
+    const s3 = await serving('silence');
+    const controller = new AbortController();
+    const { signal } = controller;
+    const unread = s3.createReadStream(address, { signal });
+    s3.createReadStream(address, { signal }).destroy();
+    const ended = finished(unread);
+    await settle();
+    assert.equal(getEventListeners(signal, 'abort').length, 1);
+    controller.abort(new Error('never mind'));
+    const error = await rejection(ended);
+    assert.ok(failure('ABORTED')(error));
+    assert.equal(error.cause, signal.reason);
+    assert.equal(getEventListeners(signal, 'abort').length, 0);
+    // One that is fired already ends it, too.
+    assert.ok(failure('ABORTED')(await rejection(finished(s3.createReadStream(address, { signal })))));
+    assert.equal(server.requests.length, 0);
   });
 
   test('is no faster than its reader', async () => {
