@@ -70,7 +70,10 @@ async function write(object: AnsweredObject, target: TargetFile, options: Downlo
     onProgress?.({ loaded, total: result.plaintextSize });
   };
   if (contentKey?.suite.authenticated === true && (isParallel(object, options) || isWorthWorkers(object, parallel))) {
-    await new ParallelContent(object, contentKey, { ...parallel, onDone }).toFile(target.temporaryPath);
+    const content = new ParallelContent(object, contentKey, { ...parallel, onDone });
+    await content.toFile(target.temporaryPath).catch((error: unknown) => {
+      throw target.failed(error);
+    });
     return result.plaintextSize;
   }
   const { body } = bodyOf(object, { ...options, release: 'delayed', concurrency: 1 });

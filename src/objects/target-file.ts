@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { type FileHandle, lstat, open, readlink, realpath, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve, sep } from 'node:path';
+import { SealpipeError } from '../errors.ts';
 import { targetFailed } from '../multipart/target-failed.ts';
 
 /** Bytes that are collected before they are written in one call. */
@@ -42,6 +43,13 @@ export class TargetFile {
   /** Where the content is written until {@link commit}, for writers that put it there by themselves. */
   get temporaryPath(): string {
     return this.#temporary;
+  }
+
+  /** What another writer of the temporary file failed with, under the name that the caller knows. */
+  failed(error: unknown): unknown {
+    return error instanceof SealpipeError && error.code === 'ERR_SEALPIPE_TARGET_FAILED'
+      ? targetFailed(this.#path, error.cause)
+      : error;
   }
 
   /** Appends; `bytes` is kept until it is written, and must not change any more. */

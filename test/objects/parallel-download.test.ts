@@ -259,7 +259,9 @@ for (const { name, options } of ways) {
   });
 }
 
-test('what a thread fails with keeps its cause', { skip: process.platform === 'win32' }, async () => {
+test('what a thread fails with keeps its cause, and names the file that was asked for', {
+  skip: process.platform === 'win32',
+}, async () => {
   const asked = endpoint.local.faults.add({ operation: 'GetObject', delay: 300 });
   const failed = rejection(
     endpoint.encrypted().download({ Bucket, Key: 'object' }, target, { concurrency: 4, partSize, workers: 1 }),
@@ -273,6 +275,7 @@ test('what a thread fails with keeps its cause', { skip: process.platform === 'w
   rmdirSync(join(folder, name));
   assert.equal(code(error), 'TARGET_FAILED');
   assert.equal(((error as Error).cause as NodeJS.ErrnoException).code, 'EISDIR');
+  assert.ok((error as Error).message.startsWith(`${target} cannot be written`), (error as Error).message);
 });
 
 test('one connection with workers behind it is one GET, mended like any other', async () => {

@@ -253,6 +253,12 @@ describe('a target that fails while it is written', () => {
     await target.discard();
   });
 
+  test('because its temporary file is gone does not blame the folder', async () => {
+    const target = await TargetFile.create(join(folder, 'target'));
+    rmSync(target.temporaryPath);
+    await assert.rejects(target.commit(), failure('TARGET_FAILED', /the temporary file beside it is gone/));
+  });
+
   test('because a directory has taken its place says so, and leaves nothing of its own', async () => {
     const path = join(folder, 'target');
     const target = await TargetFile.create(path);
