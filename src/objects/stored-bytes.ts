@@ -65,6 +65,8 @@ export class StoredBytes {
   #diversion: Diversion | undefined;
   #received = 0;
   #failuresInRow = 0;
+  /** Where the first answer ends by itself before the object does: it was asked for a range. */
+  #firstEnd: number | undefined;
   #closed = false;
 
   /** Begins at once; the receiver is told nothing before it has this. */
@@ -72,6 +74,7 @@ export class StoredBytes {
     this.#options = options;
     this.#receiver = receiver;
     this.#length = options.storedSize ?? options.answer.ContentLength;
+    if (this.#length !== options.answer.ContentLength) this.#firstEnd = options.answer.ContentLength;
     this.#idle = setInterval(() => this.#checkIdle(), Math.ceil(options.idleTimeout / 4)).unref();
     this.#attach(options.answer);
   }
@@ -168,7 +171,11 @@ export class StoredBytes {
     const complete = this.#length === undefined ? error === undefined : this.#received >= this.#length;
     this.#waitingSince = undefined;
     this.#detach();
+    // Nothing broke where the range that was asked for first is there.
+    const goesOn = error === undefined && this.#received === this.#firstEnd;
+    this.#firstEnd = undefined;
     if (complete) this.#finish();
+    else if (goesOn) void this.#mend(undefined);
     else
       void this.#mend(error ?? new Error(`the connection was closed after ${this.#received} of ${this.#length} bytes`));
   }
@@ -188,6 +195,7 @@ export class StoredBytes {
     this.#receiver.fail(error);
   }
 
+  /** @param failure undefined where nothing failed, and the rest is yet to be asked for */
   async #mend(failure: unknown): Promise<void> {
     const { input } = this.#options;
     const context = {
@@ -198,14 +206,7 @@ export class StoredBytes {
     };
     let last = failure;
     while (!this.#closed) {
-      this.#failuresInRow += 1;
-      if (this.#failuresInRow > maxFailuresInRow) {
-        this.#fail(brokenOff(input, this.#received, last));
-        return;
-      }
-      const pause = pauseBefore(this.#failuresInRow, last);
-      if (pause > 0) await this.#wait(pause);
-      if (this.#closed || !this.#tell(last)) return;
+      if (last !== undefined && !(await this.#isTriedAgain(last))) return;
       try {
         this.#attach(await this.#requestRest());
         return;
@@ -220,8 +221,16 @@ export class StoredBytes {
     }
   }
 
-  /** @returns false where the caller's own function threw: that ends the read, as it is */
-  #tell(error: unknown): boolean {
+  /** Counts a failure, and waits. @returns false where the read ends by it, or by what the caller's own function throws, as it is */
+  async #isTriedAgain(error: unknown): Promise<boolean> {
+    this.#failuresInRow += 1;
+    if (this.#failuresInRow > maxFailuresInRow) {
+      this.#fail(brokenOff(this.#options.input, this.#received, error));
+      return false;
+    }
+    const pause = pauseBefore(this.#failuresInRow, error);
+    if (pause > 0) await this.#wait(pause);
+    if (this.#closed) return false;
     try {
       this.#options.onRetry?.({ offset: this.#received, error });
       return true;

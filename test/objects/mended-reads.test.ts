@@ -1,7 +1,7 @@
 /** What of a read that broke off is asked for again, when, and what ends it. */
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, beforeEach, describe, test } from 'node:test';
@@ -132,5 +132,19 @@ test('what stays throttled, unavailable or broken is called so, with what S3 sai
     // A broken connection alone is no reason to wait.
     assert.equal(pauseBefore(1, cause) > 0, statusCode !== undefined);
     assert.ok(pauseBefore(2, cause) > 0);
+  }
+});
+
+test('content that comes over one connection whatever the concurrency counts no retry for what did not break', async () => {
+  const again: unknown[] = [];
+  const options = { concurrency: 4, partSize, onRetry: (retry: unknown) => again.push(retry) };
+  assert.equal((await s3.download({ Bucket, Key: 'plain' }, target, options)).retries, 0);
+  assert.ok(readFileSync(target).equals(content));
+  assert.deepEqual(again, []);
+  // What breaks does count, in the first range and behind it.
+  for (const nth of [1, 2]) {
+    endpoint.local.faults.set([{ operation: 'GetObject', key: 'plain', nth, resetResponseAfter: 100_000 }]);
+    assert.equal((await s3.download({ Bucket, Key: 'plain' }, target, options)).retries, 1);
+    assert.ok(readFileSync(target).equals(content));
   }
 });
