@@ -62,7 +62,8 @@ async function request(setting: ObjectSetting, params: GetParams, options: GetOp
     return withDeadline((ended) => sendGet(client, input, { signal: ended, transport }), { timeout, signal, what });
   };
   const failed = (cause: unknown): never => {
-    const precondition = params.IfNoneMatch === undefined ? 'changed' : 'conditional-write';
+    // The first request is held to what the caller asks for alone.
+    const precondition = 'conditional-read';
     throw s3Failure(cause, { operation: 'GetObject', bucket: params.Bucket, key: params.Key, precondition });
   };
   if (concurrency === 1) return openAnswered(setting, params, await send(params).catch(failed), options);

@@ -8,8 +8,8 @@ export interface S3FailureContext {
   readonly operation: string;
   readonly bucket: string | undefined;
   readonly key?: string | undefined;
-  /** What a failed precondition means here: the object changed under a reader, or a conditional write met another state. */
-  readonly precondition?: 'changed' | 'conditional-write' | undefined;
+  /** What a failed precondition means here: the object changed under a reader, or a caller's own condition met another state. */
+  readonly precondition?: 'changed' | 'conditional-read' | 'conditional-write' | undefined;
   readonly fields?: SealpipeErrorFields | undefined;
 }
 
@@ -84,20 +84,28 @@ export function s3Failure(cause: unknown, context: S3FailureContext): SealpipeEr
   }
   if (
     failure.statusCode === 412 ||
+    failure.statusCode === 304 ||
     failure.name === 'PreconditionFailed' ||
     failure.name === 'ConditionalRequestConflict'
   ) {
-    return precondition === 'changed'
-      ? new SealpipeError(
-          'OBJECT_CHANGED',
-          `${place} was overwritten while it was being read: read it again from the start`,
-          fields,
-        )
-      : new SealpipeError(
-          'PRECONDITION_FAILED',
-          `${place} is not in the state that the condition of the write asks for (it exists, or has another ETag)`,
-          fields,
-        );
+    if (precondition === 'changed') {
+      return new SealpipeError(
+        'OBJECT_CHANGED',
+        `${place} was overwritten while it was being read: read it again from the start`,
+        fields,
+      );
+    }
+    const condition =
+      precondition === 'conditional-write'
+        ? 'the write asks for (it exists, or has another ETag)'
+        : failure.statusCode === 304
+          ? 'the read asks for: it has the ETag that IfNoneMatch excludes, so it is what the caller has'
+          : 'the read asks for: it has not the ETag of IfMatch';
+    return new SealpipeError(
+      'PRECONDITION_FAILED',
+      `${place} is not in the state that the condition of ${condition}`,
+      fields,
+    );
   }
   switch (failure.kind) {
     case 'aborted':

@@ -148,3 +148,18 @@ test('content that comes over one connection whatever the concurrency counts no 
     assert.ok(readFileSync(target).equals(content));
   }
 });
+
+test('a condition of the caller that the object does not meet is no change of it while it was read', async () => {
+  const { etag } = await s3.head({ Bucket, Key: 'object' });
+  for (const options of [{}, { concurrency: 4, partSize }]) {
+    const read = (condition: object): Promise<unknown> => s3.get({ Bucket, Key: 'object', ...condition }, options);
+    for (const [condition, status] of [
+      [{ IfMatch: '"another"' }, 412],
+      [{ IfNoneMatch: etag }, 304],
+    ] as const) {
+      const error = await rejection(read(condition));
+      assert.ok(failure('PRECONDITION_FAILED', /condition of the read/)(error));
+      assert.equal(error.statusCode, status);
+    }
+  }
+});

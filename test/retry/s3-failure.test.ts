@@ -65,6 +65,16 @@ describe('what S3 refuses becomes an error of ours', () => {
     }
   });
 
+  test('a condition of a read that is not met is no change of the object', () => {
+    for (const [status, what] of [
+      [412, /has not the ETag of IfMatch/],
+      [304, /has the ETag that IfNoneMatch excludes/],
+    ] as const) {
+      const error = s3Failure(exception('Unknown', status), { ...context, precondition: 'conditional-read' });
+      failure('PRECONDITION_FAILED', what)(error);
+    }
+  });
+
   test('a message that only repeats the name is not repeated', () => {
     assert.match(s3Failure(exception('Forbidden', 403, 'Forbidden'), context).message, /\(Forbidden\)/);
     assert.match(s3Failure(exception('Forbidden', 403, 'UnknownError'), context).message, /\(Forbidden\)/);
