@@ -14,7 +14,7 @@ import { throwIfAborted } from '../retry/retry-sends.ts';
 import { s3Failure } from '../retry/s3-failure.ts';
 import { withDeadline } from '../retry/send-deadline.ts';
 import { describeFailure } from '../service-failure.ts';
-import { defaultIdleTimeout } from './broken-off.ts';
+import { defaultIdleTimeout, type OnRetry } from './broken-off.ts';
 import { type AuthenticateRule, type Authentication, EncryptedObject } from './encrypted-object.ts';
 import { readObjectEnvelope, refusePlaintext } from './object-envelope.ts';
 import { assertAddress, type ObjectAddress, type ObjectSetting } from './object-setting.ts';
@@ -66,6 +66,12 @@ export interface OpenOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** Of openings of ours. */
+export interface OpeningOptions extends OpenOptions {
+  /** Told of each request that has to be made again, reads included. */
+  readonly onRetry?: OnRetry | undefined;
+}
+
 const defaultTail = 64 * 1024;
 /** The segment size that a tail is widened by where an index may turn up: the default of its writers. */
 const expectedSegment = 64 * 1024;
@@ -79,7 +85,7 @@ const expectedSegment = 64 * 1024;
 export async function openObject(
   setting: ObjectSetting,
   params: OpenParams,
-  options: OpenOptions = {},
+  options: OpeningOptions = {},
   startIndex?: StartSegmentIndex,
 ): Promise<EncryptedObject> {
   assertAddress(params);
@@ -97,7 +103,7 @@ class Opening {
   readonly #setting: ObjectSetting;
   readonly #params: OpenParams;
   readonly #address: ObjectAddress;
-  readonly #options: OpenOptions;
+  readonly #options: OpeningOptions;
   readonly #abort = new AbortController();
   readonly #startIndex: StartSegmentIndex | undefined;
   #index: PendingSegmentIndex | undefined;
@@ -108,7 +114,7 @@ class Opening {
   constructor(
     setting: ObjectSetting,
     params: OpenParams,
-    options: OpenOptions,
+    options: OpeningOptions,
     startIndex: StartSegmentIndex | undefined,
   ) {
     const { IfMatch: _, ...address } = params;
@@ -169,8 +175,9 @@ class Opening {
       etag: answer.ETag,
       idleTimeout: this.#options.idleTimeout ?? defaultIdleTimeout,
       transport: this.#options.transport,
-      onRetry: () => {
+      onRetry: (retry) => {
         tally.retries += 1;
+        this.#options.onRetry?.(retry);
       },
     };
     const [bytes, keys] = await this.#bytesAndKeys(stored, { answer, range, envelope });

@@ -31,7 +31,7 @@ export async function getAuthenticated(
 async function getBySegments(
   setting: ObjectSetting,
   { IfNoneMatch: _, ...params }: GetParams,
-  { encryptionContext, idleTimeout, signal }: GetOptions,
+  { encryptionContext, idleTimeout, transport, onRetry, signal }: GetOptions,
 ): Promise<GetResult | undefined> {
   const options = {
     authenticate: 'when-possible',
@@ -39,6 +39,8 @@ async function getBySegments(
     tail: 0,
     encryptionContext,
     idleTimeout,
+    transport: transport === 'client' ? 'client' : 'auto',
+    onRetry,
     signal,
   } as const;
   // Before a key is asked for: most objects that are too large have no index.

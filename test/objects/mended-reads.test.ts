@@ -8,7 +8,7 @@ import { after, before, beforeEach, describe, test } from 'node:test';
 import { aesKeyring } from '../../src/keyrings/aes.ts';
 import { brokenOff, pauseBefore } from '../../src/objects/broken-off.ts';
 import { EncryptedS3 } from '../../src/objects/encrypted-s3.ts';
-import { Bucket, TestEndpoint } from '../support/endpoint.ts';
+import { Bucket, bytesOf, TestEndpoint } from '../support/endpoint.ts';
 import { failure, rejection } from '../support/failure.ts';
 import { RecordingServer } from '../support/recording-server.ts';
 
@@ -161,5 +161,24 @@ test('a condition of the caller that the object does not meet is no change of it
       assert.ok(failure('PRECONDITION_FAILED', /condition of the read/)(error));
       assert.equal(error.statusCode, status);
     }
+  }
+});
+
+test('an object that is read by its segments is read by whom the caller says, who is told of what broke', async () => {
+  await s3.upload({ Bucket, Key: 'indexed', Body: content }, { segmentIndex: true }).done();
+  for (const transport of ['auto', 'client'] as const) {
+    const again: unknown[] = [];
+    endpoint.local.requests.clear();
+    endpoint.local.faults.set([{ operation: 'GetObject', key: 'indexed', nth: 4, resetResponseAfter: 10_000 }]);
+    const { body } = await s3.get(
+      { Bucket, Key: 'indexed' },
+      { maxBuffered: partSize, transport, onRetry: (retry) => again.push(retry) },
+    );
+    assert.ok((await bytesOf(body)).equals(content));
+    assert.equal(again.length, 1);
+    await endpoint.local.requests.settled();
+    const gets = endpoint.local.requests.all('GetObject').filter(({ key }) => key === 'indexed');
+    // The client puts the host last, who leaves without it first.
+    if (transport === 'client') assert.ok(gets.every(({ headers }) => Object.keys(headers)[0] !== 'host'));
   }
 });
