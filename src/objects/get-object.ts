@@ -42,8 +42,8 @@ export interface GetOptions {
    */
   readonly partSize?: number | undefined;
   /**
-   * Threads that decrypt under `concurrency`, and downloads to a file from 64 MiB on in any case; up to 64. Default: one a core, at
-   * most 8. 0: the calling thread.
+   * Threads that decrypt under `concurrency`, and downloads to a file from 64 MiB on in any case; up to 64, and to `concurrency` where
+   * that is above 1. Default: one a core, at most 3. 0: the calling thread.
    */
   readonly workers?: number | undefined;
   /**

@@ -10,6 +10,12 @@ const mostConnections = 256;
 /** A range of less costs more in requests than in bytes; one of more would not fit into a buffer. */
 const partSizes = { least: 64 * 1024, most: 1024 * 1024 * 1024 };
 
+/**
+ * Threads that open one object, where the caller does not say. Between them they receive, decrypt and write a gigabyte a second, which
+ * most networks do not bring; each takes some 20 to 45 MiB.
+ */
+const mostThreads = 3;
+
 type Given = Pick<
   GetOptions,
   'concurrency' | 'partSize' | 'workers' | 'transport' | 'idleTimeout' | 'onRetry' | 'signal'
@@ -52,7 +58,10 @@ export function isParallel(object: AnsweredObject, { concurrency = 1 }: Given): 
 }
 
 export function parallelOptions(given: Given): ParallelOptions {
-  const { concurrency = 1, partSize, workers = defaultWorkerCount(), transport = 'auto', onRetry, signal } = given;
+  const { concurrency = 1, partSize, transport = 'auto', onRetry, signal } = given;
+  const { workers: threads = Math.min(defaultWorkerCount(), mostThreads) } = given;
+  // What one connection brings is cut into segments, which any number of threads can share; of several, each serves one at least.
+  const workers = concurrency === 1 ? threads : Math.min(threads, concurrency);
   return { concurrency, partSize, workers, transport, idleTimeout: idleTimeoutOf(given), onRetry, signal };
 }
 

@@ -1,4 +1,5 @@
 /** Receives a range of an object in a worker, chunk by chunk. */
+import { releaseMemory } from '../../crypto/release-memory.ts';
 import { SealpipeError } from '../../errors.ts';
 import { cancelRequest, readAnswer, startRequest } from './connections.ts';
 import type { RawAnswer, SignedRequest } from './worker-protocol.ts';
@@ -12,6 +13,7 @@ export interface ReceiveOptions {
   readonly etag: string;
   /** Milliseconds without a byte, or until the answer's head is there, after which the connection counts as broken. */
   readonly idleTimeout: number;
+  /** Is done with a chunk when it returns. */
   readonly take: (chunk: Uint8Array) => void;
 }
 
@@ -62,6 +64,7 @@ export function receiveRange(signed: SignedRequest, options: ReceiveOptions): Ru
         }
         try {
           take(chunk);
+          releaseMemory(chunk);
         } catch (error) {
           fail(error as Error);
         }
