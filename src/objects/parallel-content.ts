@@ -1,4 +1,5 @@
 /** The content of one GCM object by several workers: from one connection or from several, into a file or handed on in order. */
+import type { S3Client } from '@aws-sdk/client-s3';
 import { type ContentKey, wipe } from '../crypto/content-key.ts';
 import { SealpipeError } from '../errors.ts';
 import { PartBuffers } from '../multipart/part-buffers.ts';
@@ -6,6 +7,7 @@ import { Semaphore } from '../multipart/semaphore.ts';
 import { sharedMemory } from '../multipart/workers/shared-memory.ts';
 import { isPlainClient } from '../requests/plain-client.ts';
 import { throwIfAborted } from '../retry/retry-sends.ts';
+import { describeFailure } from '../service-failure.ts';
 import type { AnsweredObject } from './answered-object.ts';
 import type { OnRetry } from './broken-off.ts';
 import { fileRangeLength, rangeOf, rangesFrom, type StoredRange } from './range-plan.ts';
@@ -52,6 +54,8 @@ export class ParallelContent {
   /** That, or the caller's. */
   readonly #signal: AbortSignal;
   readonly #trailers: Uint8Array[] = [];
+  /** Whether a worker was sent to another region, where only the client's own requests go. */
+  #redirected = false;
   #failure: Error | undefined;
 
   /** @param contentKey overwritten at the end */
@@ -183,9 +187,7 @@ export class ParallelContent {
     const slots = new Semaphore(concurrency);
     const open = async (range: StoredRange): Promise<void> => {
       if (this.#failure !== undefined) return;
-      if (byWorkers && range.start > 0) {
-        this.#trailers[range.number] = await session.fetch(range, undefined);
-      } else {
+      if (!(byWorkers && (await this.#fetchByWorker(session, range, undefined)))) {
         const buffer = await buffers.acquire(Math.max(range.content, 16));
         try {
           await this.#openInto(session, range, buffer);
@@ -236,10 +238,8 @@ export class ParallelContent {
   /** Fetches and decrypts one range into a buffer. */
   async #openInto(session: ReadingSession, range: StoredRange, buffer: Buffer): Promise<OpenedRange> {
     const { number, start, end, content } = range;
-    if (start > 0 && this.#fetchedByWorkers()) {
-      this.#trailers[number] = await session.fetch(range, buffer.buffer as unknown as SharedArrayBuffer);
+    if (await this.#fetchByWorker(session, range, buffer.buffer as unknown as SharedArrayBuffer))
       return { buffer, length: content };
-    }
     const { client, pinned, answer, storedSize } = this.#object;
     const { IfMatch: etag, ...address } = pinned;
     const { idleTimeout, transport, onRetry } = this.#options;
@@ -260,9 +260,30 @@ export class ParallelContent {
     return { buffer, length: content };
   }
 
+  /** @returns false where the range has to be fetched by the client */
+  async #fetchByWorker(
+    session: ReadingSession,
+    range: StoredRange,
+    memory: SharedArrayBuffer | undefined,
+  ): Promise<boolean> {
+    if (range.start === 0 || !this.#fetchedByWorkers()) return false;
+    try {
+      this.#trailers[range.number] = await session.fetch(range, memory);
+      return true;
+    } catch (error) {
+      if (!followsRedirect(this.#object.client, error)) throw error;
+      this.#redirected = true;
+      return false;
+    }
+  }
+
   #fetchedByWorkers(): boolean {
     const { workers, transport } = this.#options;
-    return workers > 0 && (transport === 'workers' || (transport === 'auto' && isPlainClient(this.#object.client)));
+    return (
+      !this.#redirected &&
+      workers > 0 &&
+      (transport === 'workers' || (transport === 'auto' && isPlainClient(this.#object.client)))
+    );
   }
 
   #tag(): Buffer {
@@ -284,4 +305,11 @@ export class ParallelContent {
     }
     return this.#failure;
   }
+}
+
+/** Whether the client would have gone to the region that S3 names. It keeps that for one request, and signs the next as before. */
+function followsRedirect({ config }: S3Client, error: unknown): boolean {
+  if (config.followRegionRedirects !== true || !(error instanceof SealpipeError)) return false;
+  const { name, statusCode } = describeFailure(error.cause);
+  return statusCode === 301 || (statusCode === 400 && name === 'IllegalLocationConstraintException');
 }

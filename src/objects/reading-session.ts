@@ -145,9 +145,9 @@ export class ReadingSession {
     const zIndex = this.#freeZs.pop();
     if (zIndex === undefined) throw new Error('internal error: more segments in the making than agreed');
     const place = this.#zs.subarray(zIndex * 4, zIndex * 4 + 4);
-    this.#segments += 1;
     try {
       const result = await run(zIndex);
+      this.#segments += 1;
       this.#fold.add(number, copyOf(place), length);
       return result;
     } finally {

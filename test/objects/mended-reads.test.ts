@@ -8,9 +8,11 @@ import { after, before, beforeEach, describe, test } from 'node:test';
 import { aesKeyring } from '../../src/keyrings/aes.ts';
 import { brokenOff, pauseBefore } from '../../src/objects/broken-off.ts';
 import { EncryptedS3 } from '../../src/objects/encrypted-s3.ts';
+import { createEncryptStream } from '../../src/streams/encrypt-stream.ts';
 import { Bucket, bytesOf, TestEndpoint } from '../support/endpoint.ts';
 import { failure, rejection } from '../support/failure.ts';
-import { RecordingServer } from '../support/recording-server.ts';
+import { RecordingServer, s3Error } from '../support/recording-server.ts';
+import { through } from '../support/stream-ends.ts';
 
 const content = randomBytes(1_000_000);
 const partSize = 256 * 1024;
@@ -181,4 +183,35 @@ test('an object that is read by its segments is read by whom the caller says, wh
     // The client puts the host last, who leaves without it first.
     if (transport === 'client') assert.ok(gets.every(({ headers }) => Object.keys(headers)[0] !== 'host'));
   }
+});
+
+test('ranges of a bucket in another region come by the client where it follows there, and the workers do not', async (t) => {
+  const keyring = aesKeyring({ key: randomBytes(32) });
+  const encrypt = createEncryptStream({ keyring });
+  const stored = await through(encrypt, [content]);
+  const metadata = Object.fromEntries(
+    Object.entries(await encrypt.envelope).map(([name, value]) => [`x-amz-meta-${name}`, value as string]),
+  );
+  const server = await RecordingServer.start(({ headers }) => {
+    if (!headers.authorization?.includes('/eu-west-1/s3/')) {
+      const { headers: type, body } = s3Error('PermanentRedirect');
+      return { status: 301, headers: { ...type, 'x-amz-bucket-region': 'eu-west-1' }, body: body as string };
+    }
+    const [, start = 0, last = 0] = (/^bytes=(\d+)-(\d+)$/.exec(headers.range ?? '') ?? []).map(Number);
+    const body = stored.subarray(start, last + 1);
+    const range = `bytes ${start}-${start + body.length - 1}/${stored.length}`;
+    const described = { etag: '"e"', 'content-range': range, 'content-length': String(body.length) };
+    return { status: 206, headers: { ...metadata, ...described }, body };
+  });
+  t.after(() => server.close());
+  const read = (followRegionRedirects: boolean): EncryptedS3 =>
+    new EncryptedS3({ client: server.client({ followRegionRedirects, maxAttempts: 1 }), keyring });
+  const options = { concurrency: 2, partSize, workers: 1, transport: 'workers' } as const;
+  const address = { Bucket: 'b', Key: 'k' };
+  await read(true).download(address, target, options);
+  assert.ok(readFileSync(target).equals(content));
+  const { body } = await read(true).get(address, options);
+  assert.ok((await bytesOf(body)).equals(content));
+  const error = await rejection(read(false).download(address, target, options));
+  assert.ok(failure('REQUEST_REJECTED', /another region/)(error));
 });
