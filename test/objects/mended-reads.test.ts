@@ -45,7 +45,7 @@ describe('the rest of a body that broke off', () => {
       ]);
       const error = await rejection(s3.download({ Bucket, Key }, target));
       assert.ok(failure('OBJECT_CHANGED', /was overwritten while it was being read/)(error));
-      assert.ok((error.offset ?? 0) > 0);
+      assert.equal(error.key, Key);
       assert.equal(existsSync(target), false);
     }
   });
@@ -190,7 +190,7 @@ test('ranges of a bucket in another region come by the client where it follows t
   const encrypt = createEncryptStream({ keyring });
   const stored = await through(encrypt, [content]);
   const metadata = Object.fromEntries(
-    Object.entries(await encrypt.envelope).map(([name, value]) => [`x-amz-meta-${name}`, value as string]),
+    Object.entries(await encrypt.envelope).map(([name, value]) => [`x-amz-meta-${name}`, value]),
   );
   const server = await RecordingServer.start(({ headers }) => {
     if (!headers.authorization?.includes('/eu-west-1/s3/')) {
