@@ -517,7 +517,7 @@ describe('what goes wrong', () => {
     const object = await open('big', never);
     endpoint.local.faults.set([{ operation: 'GetObject', status: 500, times: 'always' }]);
     const error = await rejection(object.read(0, 1000));
-    failure('NETWORK')(error);
+    failure('S3_UNAVAILABLE')(error);
     assert.equal(error.retryable, true);
     assert.equal((await counts()).GetObject, 7);
     endpoint.local.faults.clear();
