@@ -49,10 +49,11 @@ export class ParallelContent {
   readonly #object: AnsweredObject;
   readonly #contentKey: ContentKey;
   readonly #options: ParallelOptions;
-  /** Ends everything under way, when something failed or nobody wants the rest. */
+  /** Ends everything under way, when something failed, nobody wants the rest, or the caller's signal fires. */
   readonly #stop = new AbortController();
-  /** That, or the caller's. */
-  readonly #signal: AbortSignal;
+  readonly #signal = this.#stop.signal;
+  /** Not AbortSignal.any: on Node 20 each leaves an entry on a signal that lives on. */
+  readonly #onAbort = (): void => this.#stop.abort(this.#options.signal?.reason);
   readonly #trailers: Uint8Array[] = [];
   /** Whether a worker was sent to another region, where only the client's own requests go. */
   #redirected = false;
@@ -63,14 +64,18 @@ export class ParallelContent {
     this.#object = object;
     this.#contentKey = contentKey;
     this.#options = options;
-    this.#signal =
-      options.signal === undefined ? this.#stop.signal : AbortSignal.any([options.signal, this.#stop.signal]);
+    if (options.signal?.aborted === true) this.#onAbort();
+    else options.signal?.addEventListener('abort', this.#onAbort, { once: true });
   }
 
   /** Writes the plaintext to a file that exists. Resolves when all of it is authentic; rejects when nobody writes any more. */
   async toFile(path: string): Promise<void> {
-    if (this.#object.arrived === this.#object.storedSize) await this.#streamToFile(path);
-    else await this.#rangesToFile(path);
+    try {
+      if (this.#object.arrived === this.#object.storedSize) await this.#streamToFile(path);
+      else await this.#rangesToFile(path);
+    } finally {
+      this.#letGo();
+    }
   }
 
   /** Gives up: {@link slices} ends at its next step, or before its first. */
@@ -79,6 +84,12 @@ export class ParallelContent {
     // Where nobody has begun to read, there is no one else to clean up.
     discardAnswer(this.#object.answer);
     wipe(this.#contentKey.key);
+    this.#letGo();
+  }
+
+  /** Of the caller's signal, which may live on. */
+  #letGo(): void {
+    this.#options.signal?.removeEventListener('abort', this.#onAbort);
   }
 
   /**
@@ -129,6 +140,7 @@ export class ParallelContent {
       await Promise.allSettled(opening);
       buffers.close();
       session.close();
+      this.#letGo();
     }
   }
 

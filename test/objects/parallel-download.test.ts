@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
+import { getEventListeners } from 'node:events';
 import {
   existsSync,
   mkdirSync,
@@ -218,6 +219,21 @@ for (const { name, options } of ways) {
         under.remove();
       }
       assert.deepEqual(leftovers(), []);
+    });
+
+    test('lets go of the signal that could have ended it', async () => {
+      const { signal } = new AbortController();
+      const read = { ...parallel, signal };
+      await endpoint.encrypted().download({ Bucket, Key: 'object' }, target, read);
+      await bytesOf((await endpoint.encrypted().get({ Bucket, Key: 'object' }, read)).body);
+      const unread = (await endpoint.encrypted().get({ Bucket, Key: 'object' }, read)).body;
+      unread.destroy();
+      await until(() => unread.closed, 'the end of the stream');
+      assert.equal(getEventListeners(signal, 'abort').length, 0);
+      // What Node 20 keeps of AbortSignal.any, for as long as the signal is there.
+      const held = Object.getOwnPropertySymbols(signal).find((name) => String(name) === 'Symbol(kDependantSignals)');
+      const dependants = held && (signal as unknown as Record<symbol, Set<unknown> | null>)[held];
+      assert.equal(dependants?.size ?? 0, 0);
     });
 
     test('closes its connections when its reader stops early', async () => {
