@@ -93,10 +93,10 @@ export async function runUploadAttempt(
 }
 
 async function runAttempt(job: UploadJob, observer: UploadObserver, signal: AbortSignal): Promise<UploadedObject> {
-  // Opening can last as long as it likes (a factory, a FIFO that nobody writes to).
-  const source = await unlessAborted(openBody(job.body), signal, (late) => void late.close());
   // A factory is not called for nothing. A stream is opened all the same: closing it is what destroys it.
   if (typeof job.body === 'function' && signal.aborted) throw aborted(signal);
+  // Opening can last as long as it likes (a factory, a FIFO that nobody writes to).
+  const source = await unlessAborted(openBody(job.body), signal, (late) => void late.close());
   if (source === undefined) throw aborted(signal);
   let memory: Promise<MemoryInStock> | undefined;
   try {

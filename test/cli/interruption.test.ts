@@ -67,7 +67,11 @@ describe('interruption', { concurrency: 2 }, () => {
     const fault = line.endpoint.faults.add({ operation: 'UploadPart', key: 'fifo', delay: 1 });
     const put = ['put', path, `s3://${bucket}/fifo`, ...kms, '--part-size', '5MiB', '--workers', '0'];
     const { status, stderr } = await line.run(put, {
-      started: (child) => void struck(fault).then(() => child.kill('SIGINT')),
+      // Until all is read, and the next read waits.
+      started: (child) =>
+        void struck(fault)
+          .then(() => sleep(300))
+          .then(() => child.kill('SIGINT')),
     });
     writer.destroy();
     assert.equal(status, 130);
