@@ -13,10 +13,11 @@ import { describeFailure } from '../service-failure.ts';
 import { checkContentLength } from '../streams/decrypt-stream.ts';
 import { defaultIdleTimeout } from './broken-off.ts';
 import type { GetOptions, GetParams, GetResult } from './get-object.ts';
-import { readObjectEnvelope, refusePlaintext } from './object-envelope.ts';
+import { whileHeld } from './held-bodies.ts';
+import { mayNeedInstructionFile, readObjectEnvelope, refusePlaintext } from './object-envelope.ts';
 import { assertAddress, type ObjectAddress, type ObjectSetting } from './object-setting.ts';
 import { firstRangeLength } from './range-plan.ts';
-import { discardAnswer } from './stored-ranges.ts';
+import { changed, discardAnswer } from './stored-ranges.ts';
 
 export interface AnsweredObject {
   readonly client: S3Client;
@@ -66,13 +67,25 @@ async function request(setting: ObjectSetting, params: GetParams, options: GetOp
     const precondition = 'conditional-read';
     throw s3Failure(cause, { operation: 'GetObject', bucket: params.Bucket, key: params.Key, precondition });
   };
-  if (concurrency === 1) return openAnswered(setting, params, await send(params).catch(failed), options);
+  const again = (input: GetObjectCommandInput): Promise<GetObjectCommandOutput> =>
+    send(input).catch((cause: unknown) => {
+      throw s3Failure(cause, { operation: 'GetObject', bucket: params.Bucket, key: params.Key });
+    });
+  if (concurrency === 1) return openAnswered(setting, params, await send(params).catch(failed), { ...options, again });
   const expected = firstRangeLength(options.partSize);
   const answer = await send({ ...params, Range: `bytes=0-${expected - 1}` }).catch((cause: unknown) =>
     // An object of no bytes has no first range.
     describeFailure(cause).statusCode === 416 ? send(params).catch(failed) : failed(cause),
   );
-  return openAnswered(setting, params, answer, { ...options, firstRange: expected });
+  return openAnswered(setting, params, answer, { ...options, firstRange: expected, again });
+}
+
+/** How the GET was made that an answer came to. */
+export interface AnsweringRequest {
+  /** Bytes of the range that it was for. */
+  readonly firstRange?: number;
+  /** Makes it once more, for what is given. */
+  readonly again: (input: GetObjectCommandInput) => Promise<GetObjectCommandOutput>;
 }
 
 /**
@@ -82,16 +95,25 @@ async function request(setting: ObjectSetting, params: GetParams, options: GetOp
 export async function openAnswered(
   setting: ObjectSetting,
   params: GetParams,
-  answer: GetObjectCommandOutput,
-  options: GetOptions & { readonly firstRange?: number },
+  first: GetObjectCommandOutput,
+  options: GetOptions & AnsweringRequest,
 ): Promise<AnsweredObject> {
   const { client, policy } = setting;
   const { signal, idleTimeout: timeout } = options;
+  let answer = first;
   try {
+    const metadata = first.Metadata ?? {};
+    const readEnvelope = async (): Promise<Envelope | undefined> => {
+      const found = await readObjectEnvelope({ client, address: params, metadata, policy, signal, timeout });
+      if (found === undefined) refusePlaintext(params, policy);
+      return found;
+    };
+    let envelope: Envelope | undefined;
+    if (mayNeedInstructionFile(metadata, policy)) {
+      const again = (): Promise<GetObjectCommandOutput> => askAgain(params, first, options);
+      ({ result: envelope, answer } = await whileHeld(client, first, { work: readEnvelope, again }));
+    } else envelope = await readEnvelope();
     const { arrived, storedSize } = arrivedOf(params, answer, options.firstRange);
-    const metadata = answer.Metadata ?? {};
-    const envelope = await readObjectEnvelope({ client, address: params, metadata, policy, signal, timeout });
-    if (envelope === undefined) refusePlaintext(params, policy);
     const length =
       envelope === undefined
         ? { plaintextSize: storedSize, exact: true }
@@ -125,6 +147,20 @@ export async function openAnswered(
     discardAnswer(answer);
     throw error;
   }
+}
+
+/** The same object once more, in the same range. */
+async function askAgain(
+  params: GetParams,
+  first: GetObjectCommandOutput,
+  { firstRange = 0, again }: AnsweringRequest,
+): Promise<GetObjectCommandOutput> {
+  const range = first.ContentRange === undefined ? {} : { Range: `bytes=0-${firstRange - 1}` };
+  const answer = await again({ ...pinnedRequest(params, first), ...range });
+  if (answer.ETag === first.ETag) return answer;
+  discardAnswer(answer);
+  const { Bucket, Key } = params;
+  throw changed(`s3://${Bucket}/${Key} was overwritten while it was being read`, { Bucket, Key, start: 0 });
 }
 
 /** How much of the object the answer's body has, and how long the object is. */

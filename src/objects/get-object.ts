@@ -4,7 +4,7 @@ import type { Envelope } from '../format/envelope.ts';
 import type { StringMap } from '../format/string-map.ts';
 import { destroyOnAbort } from '../streams/destroy-on-abort.ts';
 import { assertReleaseOptions, type ReleaseRule } from '../streams/plaintext-release.ts';
-import { type AnsweredObject, openAnswered, requestObject } from './answered-object.ts';
+import { type AnsweredObject, type AnsweringRequest, openAnswered, requestObject } from './answered-object.ts';
 import type { OnRetry } from './broken-off.ts';
 import { DecryptedBody } from './decrypted-body.ts';
 import type { ObjectAddress, ObjectSetting } from './object-setting.ts';
@@ -100,7 +100,7 @@ export async function openAnswer(
   setting: ObjectSetting,
   params: GetParams,
   answer: GetObjectCommandOutput,
-  options: GetOptions,
+  options: GetOptions & AnsweringRequest,
 ): Promise<GetResult> {
   return bodyOf(await openAnswered(setting, params, answer, options), options);
 }

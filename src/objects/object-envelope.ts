@@ -52,6 +52,11 @@ export async function readObjectEnvelope(request: ObjectEnvelopeRequest): Promis
   );
 }
 
+/** Whether the envelope, or that there is none, takes a look at the instruction file. */
+export function mayNeedInstructionFile(metadata: StringMap, { instructionFiles }: ReadPolicy): boolean {
+  return instructionFiles !== false && locateEnvelope(metadata).place !== 'metadata';
+}
+
 /** Refuses an object without an envelope, unless the policy takes it as it is. */
 export function refusePlaintext({ Bucket, Key }: ObjectAddress, policy: ReadPolicy): void {
   if (policy.plaintext === 'allow') return;

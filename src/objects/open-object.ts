@@ -16,7 +16,8 @@ import { withDeadline } from '../retry/send-deadline.ts';
 import { describeFailure } from '../service-failure.ts';
 import { defaultIdleTimeout, type OnRetry } from './broken-off.ts';
 import { type AuthenticateRule, type Authentication, EncryptedObject } from './encrypted-object.ts';
-import { readObjectEnvelope, refusePlaintext } from './object-envelope.ts';
+import { whileHeld } from './held-bodies.ts';
+import { mayNeedInstructionFile, readObjectEnvelope, refusePlaintext } from './object-envelope.ts';
 import { assertAddress, type ObjectAddress, type ObjectSetting } from './object-setting.ts';
 import { PlaintextRanges } from './plaintext-ranges.ts';
 import { discardAnswer, fetchStoredRange, type StoredObject } from './stored-ranges.ts';
@@ -145,18 +146,27 @@ class Opening {
   }
 
   async #open(): Promise<EncryptedObject> {
-    const answer = await this.#requestTail();
+    let answer = await this.#requestTail();
     const { Bucket, Key } = this.#address;
     let range: AnsweredRange;
     let envelope: Envelope | undefined;
     try {
-      range = answeredRange(this.#address, answer, this.#suffix);
       const { client, policy } = this.#setting;
-      const metadata = answer.Metadata ?? {};
+      const { Metadata: metadata = {}, ETag: IfMatch } = answer;
       const { signal } = this.#abort;
-      envelope = await readObjectEnvelope({ client, address: this.#address, metadata, policy, signal });
-      if (envelope === undefined) refusePlaintext(this.#address, policy);
-      else checkReadPolicy(envelope, policy);
+      const work = async (): Promise<Envelope | undefined> => {
+        const found = await readObjectEnvelope({ client, address: this.#address, metadata, policy, signal });
+        if (found === undefined) refusePlaintext(this.#address, policy);
+        else checkReadPolicy(found, policy);
+        return found;
+      };
+      if (mayNeedInstructionFile(metadata, policy))
+        ({ result: envelope, answer } = await whileHeld(client, answer, {
+          work,
+          again: () => this.#requestTail({ IfMatch }),
+        }));
+      else envelope = await work();
+      range = answeredRange(this.#address, answer, this.#suffix);
       if (envelope !== undefined) checkStoredSize(envelope, range.size, { Bucket, Key });
     } catch (error) {
       discardAnswer(answer);
@@ -199,12 +209,12 @@ class Opening {
     }
   }
 
-  async #requestTail(): Promise<GetObjectCommandOutput> {
+  async #requestTail(condition: { IfMatch?: string | undefined } = {}): Promise<GetObjectCommandOutput> {
     const { client } = this.#setting;
     const Range = `bytes=-${this.#suffix}`;
     const { Bucket, Key } = this.#address;
     const send = (input: { Range?: string }): Promise<GetObjectCommandOutput> => {
-      const whole = { ...this.#params, ...input };
+      const whole = { ...this.#params, ...input, ...condition };
       return withDeadline((ended) => sendGet(client, whole, { signal: ended, transport: this.#options.transport }), {
         timeout: this.#options.idleTimeout ?? defaultIdleTimeout,
         signal: this.#abort.signal,

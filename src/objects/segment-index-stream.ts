@@ -44,11 +44,7 @@ async function getBySegments(
     signal,
   } as const;
   // Before a key is asked for: most objects that are too large have no index.
-  const found = await lookForIndex(setting.client, params, signal).catch((error: unknown) => {
-    // S3 denies what is not there to whoever may not list the bucket.
-    if (error instanceof SealpipeError && error.code === 'ERR_SEALPIPE_ACCESS_DENIED') return undefined;
-    throw error;
-  });
+  const found = await lookForIndex(setting.client, params, signal);
   if (typeof found !== 'object') return undefined;
   const object = await openObject(setting, params, options, startSegmentIndex);
   if (object.authenticated !== 'index') {

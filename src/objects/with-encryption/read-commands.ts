@@ -33,7 +33,9 @@ export async function getObject(
     );
   }
   // Checksums of the store's choosing can cost more than the decryption; the tag proves more.
-  const answer = await forward({ ...input, ChecksumMode: 'DISABLED' as never });
+  const send = (wanted: GetObjectCommandInput): Promise<GetObjectCommandOutput> =>
+    forward({ ...wanted, ChecksumMode: 'DISABLED' as never });
+  const answer = await send(input);
   const { setting, reading } = client;
   const options = { ...reading, signal };
   const { body, plaintextSize, exact, metadata } = await getAuthenticated(
@@ -41,7 +43,7 @@ export async function getObject(
     answered(input, answer),
     options,
     // The rest of a body that breaks off comes as its beginning did.
-    () => openAnswer(setting, input as GetParams, answer, { ...options, transport: 'client' }),
+    () => openAnswer(setting, input as GetParams, answer, { ...options, transport: 'client', again: send }),
   );
   return {
     ...ofPlaintext(answer),
