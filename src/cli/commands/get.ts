@@ -116,7 +116,7 @@ function addParallelOptions(command: Command): void {
   add('--part-size <size>', 'bytes of a range under --concurrency (default: an even share)', parseByteSize);
   add(
     '--workers <n>',
-    'threads that decrypt large objects; up to 64; 0: none but the main one (default: one a core, at most 8)',
+    'threads that decrypt large objects; up to 64; 0: none but the main one (default: one a core, at most 3)',
     parseCount('--workers', 0),
   );
 }
