@@ -253,7 +253,7 @@ describe('an upload with an index that was completed, but did not hear of it', (
   async function unheard(source: RestedSource): Promise<void> {
     endpoint.local.faults.set([
       { operation: 'CompleteMultipartUpload', loseAnswer: true, times: 'always' },
-      { operation: 'HeadObject', times: 'always', status: 503 },
+      { operation: 'HeadObject', times: 'always', status: 500 },
     ]);
     await rejection(upload(source, { partAttempts: 1 }));
     endpoint.local.faults.clear();

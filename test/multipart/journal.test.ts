@@ -461,7 +461,7 @@ test('an upload that had been completed is recognised by what is there', async (
   // All parts are stored, Complete is done, and the process hears of nothing any more.
   endpoint.local.faults.set([
     { operation: 'CompleteMultipartUpload', loseAnswer: true, times: 'always' },
-    { operation: 'HeadObject', times: 'always', status: 503 },
+    { operation: 'HeadObject', times: 'always', status: 500 },
   ]);
   await rejection(upload(source, { partAttempts: 1 }));
   endpoint.local.faults.clear();

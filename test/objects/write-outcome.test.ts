@@ -40,7 +40,7 @@ const read = async (Key: string): Promise<Buffer> =>
 /** The last request of an upload is carried out, and nobody hears of it, nor can anybody ask. */
 const unheard = (operation: string, key: string): FaultRule[] => [
   { operation, key, loseAnswer: true, times: 'always' },
-  { operation: 'HeadObject', key, status: 503, times: 'always' },
+  { operation: 'HeadObject', key, status: 500, times: 'always' },
 ];
 
 const steps = {
@@ -92,7 +92,7 @@ for (const [operation, content] of Object.entries(steps)) {
       await old(Key);
       endpoint.local.faults.set([
         { operation, key: Key, status: 403, code: 'AccessDenied', times: 'always' },
-        { operation: 'HeadObject', key: Key, status: 503, times: 'always' },
+        { operation: 'HeadObject', key: Key, status: 500, times: 'always' },
       ]);
       endpoint.local.requests.clear();
       assert.ok(failure('ACCESS_DENIED')(await rejection(upload(Key))));
@@ -134,7 +134,7 @@ describe('a journalled upload that was completed and did not hear of it', () => 
     endpoint.local.faults.set(unheard('CompleteMultipartUpload', source.Key));
     const error = await rejection(upload(source));
     assert.ok(failure('OUTCOME_UNKNOWN', /run the same again/)(error));
-    assert.ok(failure('THROTTLED')(await rejection(upload(source))), 'it was begun anew though it may be there');
+    assert.ok(failure('S3_UNAVAILABLE')(await rejection(upload(source))), 'it was begun anew though it may be there');
     endpoint.local.faults.clear();
     const counts = await endpoint.requestsOf(() => upload(source));
     assert.deepEqual(counts, { 'KMS.Decrypt': 1, ListParts: 1, HeadObject: 1, GetObject: 1 });
@@ -183,7 +183,7 @@ describe('withEncryption, of a write that is not answered', () => {
     endpoint.local.faults.set([
       { operation: 'CopyObject', loseAnswer: true, times: 'always' },
       // The first one is for what was there before.
-      { operation: 'HeadObject', key: 'to', nth: 2, status: 503, times: 'always' },
+      { operation: 'HeadObject', key: 'to', nth: 2, status: 500, times: 'always' },
     ]);
     await assertUnknown(by.send(new CopyObjectCommand({ Bucket, Key: 'to', CopySource: `${Bucket}/from` })));
     assert.equal(String(await read('to')), 'copied');
