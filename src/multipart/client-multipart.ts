@@ -162,6 +162,7 @@ export class ClientMultipart {
     const part = this.#parts.get(number);
     if (part === undefined) return;
     part.holders -= 1;
+    if (!isFree(part)) return;
     const free = [...this.#parts.values()].filter(isFree).sort((a, b) => b.claim.number - a.claim.number);
     for (const { claim } of free)
       if (this.#partSize !== undefined || claim.number === Math.max(...this.#parts.keys()))
