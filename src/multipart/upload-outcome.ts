@@ -4,7 +4,7 @@ import { SealpipeError } from '../errors.ts';
 import { retrySends } from '../retry/retry-sends.ts';
 import { withoutSdkRetries } from '../s3-command.ts';
 import { describeFailure } from '../service-failure.ts';
-import { base64Crc, type StoredObject, type UploadParams } from './upload-requests.ts';
+import { addressOf, base64Crc, customerKeyOf, type StoredObject, type UploadParams } from './upload-requests.ts';
 
 export interface WrittenObject {
   /** What identifies our object in its metadata: message id or IV, and its envelope key. Empty for V2 with an instruction file. */
@@ -34,25 +34,10 @@ export async function lookForWritten(
   params: UploadParams,
   written: WrittenObject,
 ): Promise<WriteOutcome> {
-  const { Bucket, Key, RequestPayer, ExpectedBucketOwner, SSECustomerAlgorithm, SSECustomerKey, SSECustomerKeyMD5 } =
-    params;
   const signal = AbortSignal.timeout(timeLimit);
-  const look = () =>
-    client.send(
-      withoutSdkRetries(
-        new HeadObjectCommand({
-          Bucket,
-          Key,
-          RequestPayer,
-          ExpectedBucketOwner,
-          SSECustomerAlgorithm,
-          SSECustomerKey,
-          SSECustomerKeyMD5,
-          ChecksumMode: 'ENABLED',
-        }),
-      ),
-      { abortSignal: signal },
-    );
+  const input = { ...addressOf(params), ...customerKeyOf(params), ChecksumMode: 'ENABLED' } as const;
+  const look = (): Promise<HeadObjectCommandOutput> =>
+    client.send(withoutSdkRetries(new HeadObjectCommand(input)), { abortSignal: signal });
   try {
     const head = await retrySends(look, { attempts, signal });
     return head.ContentLength === written.storedLength && isOurs(head, written)

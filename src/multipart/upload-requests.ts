@@ -287,7 +287,7 @@ export function base64Crc(crc32: number): string {
   return bytes.toString('base64');
 }
 
-function addressOf({
+export function addressOf({
   Bucket,
   Key,
   RequestPayer,

@@ -20,7 +20,9 @@ import { identityChange } from '../file-identity.ts';
 import type { SourceFile } from '../upload-body.ts';
 import { lookForWritten } from '../upload-outcome.ts';
 import {
+  addressOf,
   base64Crc,
+  customerKeyOf,
   type StoredObject,
   type StoredPart,
   type UploadParams,
@@ -288,17 +290,7 @@ async function listParts(
   { client, params, timeout, signal }: ResumeOptions,
   uploadId: string,
 ): Promise<ListedPart[] | undefined> {
-  const { Bucket, Key, RequestPayer, ExpectedBucketOwner, SSECustomerAlgorithm, SSECustomerKey, SSECustomerKeyMD5 } =
-    params;
-  const address = {
-    Bucket,
-    Key,
-    RequestPayer,
-    ExpectedBucketOwner,
-    SSECustomerAlgorithm,
-    SSECustomerKey,
-    SSECustomerKeyMD5,
-  };
+  const address = { ...addressOf(params), ...customerKeyOf(params) };
   const listed: ListedPart[] = [];
   let marker: string | undefined;
   try {
@@ -317,6 +309,6 @@ async function listParts(
     return listed;
   } catch (cause) {
     if (describeFailure(cause).name === 'NoSuchUpload') return undefined;
-    throw s3Failure(cause, { operation: 'ListParts', bucket: Bucket, key: Key });
+    throw s3Failure(cause, { operation: 'ListParts', bucket: params.Bucket, key: params.Key });
   }
 }
